@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` runs everything, `make test` tests everything.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo serve archive test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/installed
+	@exec $(BIN)/python app.py
+
+serve: archive
+	@exec $(BIN)/python -m serve start --foreground
+
+archive: $(VENV)/installed
+	@$(BIN)/python -m scripts.build_mar
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .run model_store/breakhis.mar
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
