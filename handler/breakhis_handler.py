@@ -1,0 +1,107 @@
+"""TorchServe's door: a batch of requests in, one response for each out.
+
+TorchServe fails a whole batch when an exception escapes, so an error that
+belongs to one image is answered there and never leaves it.
+"""
+
+import json
+import logging
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import torch
+from ts.context import Context
+
+from handler.errors import RequestError
+from handler.images import Field, Limits, read_field
+from handler.model import Include, Model, Prediction
+from handler.payload import Options, read_options, read_payload
+
+logger = logging.getLogger(__name__)
+
+
+class BreakHisHandler:
+    """Entry point named in the archive's manifest."""
+
+    def initialize(self, context: Context) -> None:
+        """Open the model that lies in the archive's folder."""
+        settings = context.model_yaml_config["handler"]
+        self._max_images = settings["max_images"]
+        self._limits = Limits(**settings["image_limits"])
+        torch.set_num_threads(settings["threads"])
+        gpu = context.system_properties.get("gpu_id")
+        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        self._model = Model.open(Path(context.system_properties["model_dir"]), device)
+        logger.info("Loaded %s", self._model.identity)
+
+    def handle(self, data: list[dict[str, Any]], context: Context) -> list[str | bytes]:
+        """Answer a batch of requests with one forward pass.
+
+        Parameters
+        ----------
+        data : list of dict
+            The parts of each request.
+        context : Context
+            Holds the headers of each request, and takes status and content type.
+
+        Returns
+        -------
+        list of str or bytes
+            JSON, or a PNG where an explanation was asked for as one.
+        """
+        options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
+        requests = [self._read(*request) for request in zip(data, options, strict=True)]
+        fields, include = [], []
+        for (images, _), asked in zip(requests, options, strict=True):
+            readable = [image for image in images if isinstance(image, Field)]
+            fields += readable
+            include += [Include(asked.features, asked.heatmap)] * len(readable)
+        logger.info("Batch of %d requests with %d readable images", len(data), len(fields))
+        predictions = iter(self._model.classify(fields, include))
+
+        responses = []
+        for i, (images, many) in enumerate(requests):
+            answers = [next(predictions) if isinstance(im, Field) else im for im in images]
+            responses.append(self._respond(context, i, answers, many, options[i]))
+        return responses
+
+    def _read(
+        self, parts: dict[str, Any], options: Options
+    ) -> tuple[list[Field | RequestError], bool]:
+        if options.describe:
+            return [], False
+        try:
+            payload = read_payload(parts, options, self._max_images)
+        except RequestError as error:
+            return [error], False
+        return [self._read_image(image) for image in payload.images], payload.many
+
+    def _read_image(self, image: bytes | RequestError) -> Field | RequestError:
+        if isinstance(image, RequestError):
+            return image
+        try:
+            return read_field(image, self._limits)
+        except RequestError as error:
+            return error
+
+    def _respond(
+        self,
+        context: Context,
+        i: int,
+        answers: list[Prediction | RequestError],
+        many: bool,
+        options: Options,
+    ) -> str | bytes:
+        context.set_response_content_type(i, "application/json")
+        if options.describe:
+            return json.dumps(self._model.describe())
+        if many:
+            return json.dumps({"predictions": [answer.to_json() for answer in answers]})
+        (answer,) = answers
+        if isinstance(answer, RequestError):
+            context.set_response_status(answer.code, HTTPStatus(answer.code).phrase, i)
+        elif options.png and answer.heatmap is not None:
+            context.set_response_content_type(i, "image/png")
+            return answer.heatmap
+        return json.dumps(answer.to_json())

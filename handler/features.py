@@ -1,0 +1,95 @@
+"""Fields in, 512 features and the last feature map out."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from handler.errors import BadModel
+from handler.resnet import Trunk
+
+# Bounds the memory of one forward pass, about 10 MB an image.
+MAX_FORWARD = 128
+
+
+class Features(NamedTuple):
+    """What the trunk says of n fields.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, 512)
+        Each is the mean over space of its map.
+    maps : ndarray of float32, shape (n, 512, rows, columns)
+    """
+
+    vectors: np.ndarray
+    maps: np.ndarray
+
+
+class TorchEngine:
+    """The reference engine: PyTorch in single precision.
+
+    Parameters
+    ----------
+    trunk : Trunk
+    device : str
+        A torch device.
+    """
+
+    name = "torch-fp32"
+
+    def __init__(self, trunk: Trunk, device: str = "cpu") -> None:
+        self._device = device
+        self._trunk = trunk.eval().to(device)
+        self._trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def extract(self, fields: np.ndarray) -> Features:
+        """Compute the features of many fields, in one forward pass.
+
+        More than `MAX_FORWARD` fields are passed in pieces of that size.
+
+        Parameters
+        ----------
+        fields : ndarray of uint8, shape (n, height, width, 3)
+            RGB, resized to the model's input size.
+
+        Returns
+        -------
+        Features
+        """
+        parts = [
+            self._trunk(torch.from_numpy(fields[i : i + MAX_FORWARD]).to(self._device))
+            for i in range(0, len(fields), MAX_FORWARD)
+        ]
+        vectors, maps = zip(*parts, strict=True)
+        return Features(
+            torch.cat(vectors).float().cpu().numpy(), torch.cat(maps).float().cpu().numpy()
+        )
+
+
+def load_trunk(weights: bytes, mean: list[float], std: list[float]) -> Trunk:
+    """Build the trunk from safetensors bytes.
+
+    Parameters
+    ----------
+    weights : bytes
+        Safetensors with torchvision's key names, without ``fc``; any float type.
+    mean, std : list of 3 floats
+        See `Trunk`.
+
+    Raises
+    ------
+    BadModel
+        The bytes are not safetensors, or not those of a ResNet18.
+    """
+    trunk = Trunk(mean, std)
+    try:
+        trunk.resnet.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise BadModel(
+            f"The weights are not those of a ResNet18 without fc ({error}). Train the model again."
+        ) from error
+    return trunk

@@ -1,0 +1,204 @@
+"""The versioned model: opens it, and classifies fields with it."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from handler.errors import BadModel
+from handler.features import TorchEngine, load_trunk
+from handler.heatmap import grad_cam, overlay
+from handler.images import Field, ImageWarning, resize
+from handler.svm import DecisionRule, Label, Svm
+from handler.tissue import TissueCheck, TissueLimits, check
+
+MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"
+
+Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
+
+
+class Include(NamedTuple):
+    """The extras asked for with one image."""
+
+    features: bool = False
+    heatmap: bool = False
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """Which model answered; ``sha256`` is that of its manifest, which holds the others."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one field; the fields are those of the inference contract.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (512,), or None
+    heatmap : bytes or None
+        An encoded PNG.
+    """
+
+    label: Label
+    probability: float
+    verdict: Verdict
+    decision: float
+    warnings: list[ImageWarning]
+    model: ModelId
+    features: np.ndarray | None = None
+    heatmap: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's object; extras only where they were asked for."""
+        answer: dict[str, Any] = {
+            "label": self.label,
+            "probability": self.probability,
+            "verdict": self.verdict,
+            "decision": self.decision,
+            "warnings": [warning.to_json() for warning in self.warnings],
+            "model": vars(self.model),
+        }
+        if self.features is not None:
+            answer["features"] = self.features.tolist()
+        if self.heatmap is not None:
+            answer["heatmap"] = base64.b64encode(self.heatmap).decode("ascii")
+        return answer
+
+
+class Model:
+    """Trunk, SVM and decision rule of one version.
+
+    Use `Model.open`.
+    """
+
+    def __init__(
+        self, identity: ModelId, manifest: dict[str, Any], engine: TorchEngine, svm: Svm, card: str
+    ) -> None:
+        self.identity = identity
+        self.manifest = manifest
+        self.card = card
+        self._engine = engine
+        self._svm = svm
+        self._rule = DecisionRule(**manifest["decision_rule"])
+        self._tissue_limits = TissueLimits(**manifest["tissue_limits"])
+        preprocessing = manifest["preprocessing"]
+        self._size = (preprocessing["width"], preprocessing["height"])
+
+    @classmethod
+    def open(cls, folder: Path, device: str = "cpu") -> "Model":
+        """Open a model after comparing its files with its manifest.
+
+        Parameters
+        ----------
+        folder : Path
+            Holds the manifest and the files it names.
+        device : str
+            A torch device.
+
+        Raises
+        ------
+        BadModel
+            A file is missing, or its sha256 is not the manifest's. Nothing of such
+            a file is unpickled.
+        """
+        raw = _read(folder / MANIFEST)
+        manifest = json.loads(raw)
+        identity = ModelId(manifest["name"], manifest["version"], hashlib.sha256(raw).hexdigest())
+        weights, svm = (_verified(folder, manifest["files"][part]) for part in ("weights", "svm"))
+        preprocessing = manifest["preprocessing"]
+        trunk = load_trunk(weights, preprocessing["mean"], preprocessing["std"])
+        return cls(
+            identity,
+            manifest,
+            TorchEngine(trunk, device),
+            Svm.from_pickle(svm),
+            _read(folder / CARD).decode("utf-8"),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of the model: identity, engine, manifest, card."""
+        return {
+            "model": vars(self.identity),
+            "engine": self._engine.name,
+            "manifest": self.manifest,
+            "card": self.card,
+        }
+
+    def classify(
+        self, fields: Sequence[Field], include: Sequence[Include] | None = None
+    ) -> list[Prediction]:
+        """Classify many fields in one forward pass.
+
+        Parameters
+        ----------
+        fields : sequence of Field
+        include : sequence of Include, optional
+            Extras, one for each field; none by default.
+
+        Returns
+        -------
+        list of Prediction
+            In the order of `fields`.
+        """
+        if not fields:
+            return []
+        include = include or [Include()] * len(fields)
+        inputs = np.stack([resize(field.pixels, *self._size) for field in fields])
+        vectors, maps = self._engine.extract(inputs)
+        decisions = self._svm.decision_function(vectors)
+        predictions = []
+        for i, (field, extras) in enumerate(zip(fields, include, strict=True)):
+            heatmap = None
+            if extras.heatmap:
+                gradient = self._svm.gradient(vectors[i : i + 1])[0]
+                heatmap = overlay(field.pixels, grad_cam(gradient, maps[i]))
+            decision = float(decisions[i])
+            tissue = check(field.pixels, self._tissue_limits)
+            predictions.append(
+                Prediction(
+                    label=self._rule.label(decision),
+                    probability=self._rule.probability(decision),
+                    verdict=self._verdict(decision, tissue),
+                    decision=decision,
+                    warnings=field.warnings + tissue.warnings,
+                    model=self.identity,
+                    features=vectors[i] if extras.features else None,
+                    heatmap=heatmap,
+                )
+            )
+        return predictions
+
+    def _verdict(self, decision: float, tissue: TissueCheck) -> Verdict:
+        if not tissue.known:
+            return "rejected"
+        if self._rule.is_uncertain(decision):
+            return "uncertain"
+        return self._rule.label(decision)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadModel(f"{path.name} is missing from the model. Build the archive again.") from None
+
+
+def _verified(folder: Path, entry: dict[str, str]) -> bytes:
+    data = _read(folder / entry["name"])
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise BadModel(
+            f"{entry['name']} is not the file that {MANIFEST} names (sha256 differs). "
+            "Restore the model from a trusted copy or train it again."
+        )
+    return data

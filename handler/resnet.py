@@ -1,0 +1,64 @@
+"""ResNet18 without its classification layer.
+
+Reference: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition",
+CVPR 2016, doi:10.1109/CVPR.2016.90, as implemented by torchvision.
+"""
+
+import torch
+from torch import Tensor, nn
+
+# A CPU-only torch beside the stock torchvision wheel can't load torchvision's
+# compiled operators, and `import torchvision` then fails because two of them are
+# not declared. ResNet18 uses neither, so declaring them is enough; where the
+# compiled operators do load, declaring them a second time would be an error.
+try:
+    import torchvision  # noqa: F401
+except RuntimeError as error:
+    if "torchvision::nms" not in str(error):
+        raise
+    _operators = torch.library.Library("torchvision", "DEF")
+    _operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+from torchvision.models import resnet18
+
+N_FEATURES = 512
+
+
+class Trunk(nn.Module):
+    """ResNet18 up to and including its average pooling.
+
+    Parameters
+    ----------
+    mean, std : sequence of 3 floats
+        Of the input's RGB channels on the 0..1 scale.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.resnet = resnet18(weights=None)
+        self.resnet.fc = nn.Identity()
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features and the map they are the average of.
+
+        Parameters
+        ----------
+        pixels : Tensor of uint8 or float, shape (n, height, width, 3)
+            RGB, 0 to 255.
+
+        Returns
+        -------
+        features : Tensor, shape (n, 512)
+        feature_map : Tensor, shape (n, 512, ceil(height / 32), ceil(width / 32))
+        """
+        net = self.resnet
+        x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
+        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+        feature_map = net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        return feature_map.mean(dim=(2, 3)), feature_map

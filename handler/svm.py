@@ -1,0 +1,104 @@
+"""Features in; decision, probability and verdict out."""
+
+import pickle
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+Label = Literal["benign", "malignant"]
+CLASSES: tuple[Label, Label] = ("benign", "malignant")
+
+
+class Svm:
+    """A standard scaler and a support vector machine with an RBF kernel.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        Fitted ``StandardScaler`` and ``SVC(kernel="rbf")``, in this order, for the
+        classes 0 (benign) and 1 (malignant).
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self._scaler, self._svc = (step for _, step in pipeline.steps)
+
+    @classmethod
+    def from_pickle(cls, data: bytes) -> "Svm":
+        """Load from bytes whose origin the caller has checked."""
+        return cls(pickle.loads(data))
+
+    def decision_function(self, vectors: np.ndarray) -> np.ndarray:
+        """Signed distance from the separating surface, positive = malignant.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (n, 512)
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        return self.pipeline.decision_function(vectors)
+
+    @cached_property
+    def _gamma(self) -> float:
+        # With gamma="scale" the fitted value is only in the private attribute.
+        return float(self._svc._gamma)
+
+    def gradient(self, vectors: np.ndarray) -> np.ndarray:
+        """Gradient of the decision function with respect to the features.
+
+        For f(x) = sum_i a_i exp(-g |z - s_i|^2) + b with z = (x - mean) / scale,
+        df/dx = sum_i -2 g a_i (z - s_i) exp(-g |z - s_i|^2) / scale.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (n, 512)
+
+        Returns
+        -------
+        ndarray of float64, shape (n, 512)
+        """
+        z = self._scaler.transform(vectors)
+        away = z[:, None, :] - self._svc.support_vectors_[None]
+        kernel = np.exp(-self._gamma * np.square(away).sum(axis=2))
+        weight = -2 * self._gamma * self._svc.dual_coef_[0] * kernel
+        return np.einsum("ns,nsf->nf", weight, away) / self._scaler.scale_
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How a decision value is read.
+
+    Attributes
+    ----------
+    threshold : float
+        Decision at and above which the label is malignant.
+    abstain : tuple of 2 floats
+        Lowest and highest decision for which no verdict is given.
+    slope, intercept : float
+        Of Platt's calibration: p = 1 / (1 + exp(-(slope * decision + intercept))).
+        Reference: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+
+    threshold: float
+    abstain: tuple[float, float]
+    slope: float
+    intercept: float
+
+    def label(self, decision: float) -> Label:
+        """Name the side of the threshold."""
+        return CLASSES[int(decision >= self.threshold)]
+
+    def probability(self, decision: float) -> float:
+        """Calibrated probability of malignancy, 0 to 1."""
+        return float(1 / (1 + np.exp(-(self.slope * decision + self.intercept))))
+
+    def is_uncertain(self, decision: float) -> bool:
+        """Tell whether the decision lies inside the abstention band."""
+        low, high = self.abstain
+        return low <= decision <= high

@@ -1,0 +1,102 @@
+"""Pack handler and model into ``model_store/breakhis.mar``.
+
+The same inputs give a byte-identical archive, so its sha256 names what is served.
+
+    python -m scripts.build_mar
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from handler.model import CARD, MANIFEST
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL_STORE = ROOT / "model_store"
+NAME = "breakhis"
+# Zip knows no earlier time; any fixed one will do.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar") -> str:
+    """Build the archive.
+
+    Parameters
+    ----------
+    model : Path
+        Folder with the manifest, the files that it names, and the model card.
+    archive : Path
+        File to write, replaced as a whole once it is complete.
+
+    Returns
+    -------
+    str
+        The archive's sha256.
+    """
+    manifest = json.loads((model / MANIFEST).read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as scratch:
+        stage, out, tmp = (Path(scratch, name) for name in ("stage", "out", "tmp"))
+        for folder in (stage, out, tmp):
+            folder.mkdir()
+        shutil.copytree(
+            ROOT / "handler",
+            stage / "handler",
+            ignore=shutil.ignore_patterns("__pycache__", "breakhis_handler.py", "*.yaml"),
+        )
+        for name in (MANIFEST, CARD, *(entry["name"] for entry in manifest["files"].values())):
+            shutil.copy(model / name, stage)
+        # The archiver works in, and afterwards deletes, a folder named like the
+        # model in the temporary directory: it gets one of its own.
+        subprocess.run(
+            [
+                Path(sys.executable).with_name("torch-model-archiver"),
+                *("--model-name", NAME),
+                *("--version", manifest["version"]),
+                *("--handler", ROOT / "handler" / "breakhis_handler.py"),
+                *("--config-file", ROOT / "handler" / "model-config.yaml"),
+                *("--extra-files", stage),
+                *("--export-path", out),
+            ],
+            check=True,
+            env={**os.environ, "TMPDIR": str(tmp)},
+        )
+        content = _normalised(out / f"{NAME}.mar")
+    unfinished = archive.with_suffix(".mar.part")
+    unfinished.write_bytes(content)
+    unfinished.replace(archive)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _normalised(archive: Path) -> bytes:
+    """Rewrite the archive with sorted entries, a fixed date and no creation time."""
+    rewritten = archive.with_suffix(".zip")
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(rewritten, "w") as target:
+        for name in sorted(source.namelist()):
+            data = source.read(name)
+            if name == "MAR-INF/MANIFEST.json":
+                manifest = json.loads(data)
+                del manifest["createdOn"]
+                data = json.dumps(manifest, indent=2, sort_keys=True).encode()
+            entry = zipfile.ZipInfo(name, date_time=EPOCH)
+            entry.external_attr = 0o644 << 16
+            # Weights don't shrink, and the archive unpacks sooner uncompressed.
+            target.writestr(entry, data, zipfile.ZIP_STORED)
+    return rewritten.read_bytes()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.parse_args()
+    print(f"Built model_store/{NAME}.mar, sha256 {build()}")
+
+
+if __name__ == "__main__":
+    main()
