@@ -1,0 +1,1 @@
+"""Starts, stops and talks to TorchServe."""

@@ -1,0 +1,155 @@
+"""Command line: start, stop and ask TorchServe, and classify images with it.
+
+Exit codes: 0 success, 1 the service can't be used, 2 an image was refused.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from serve.client import Client, Prediction
+from serve.errors import ImageRefused, NotRunning, ServeError
+from serve.management import Management
+from serve.settings import Settings
+from serve.torchserve import TorchServe
+
+RESEARCH_ONLY = "Research software, not a medical device: never use it for a diagnosis."
+
+
+def start(settings: Settings, foreground: bool) -> int:
+    """Start TorchServe; in the foreground, stay until it is interrupted, then stop it."""
+    service = TorchServe(settings)
+    print("Starting TorchServe, which takes some seconds ...", flush=True)
+    service.start()
+    print(
+        f"Inference   {settings.inference_url}\n"
+        f"Management  {settings.management_url}\n"
+        f"Metrics     {settings.metrics_url}\n"
+        f"Tokens      {settings.key_file}\n"
+        f"{RESEARCH_ONLY}",
+        flush=True,
+    )
+    if foreground:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            service.wait()
+        except KeyboardInterrupt:
+            service.stop()
+            print("Stopped.")
+            return 0
+        print("TorchServe ended by itself; see the logs in", settings.run_dir / "logs")
+        return 1
+    return 0
+
+
+def stop(settings: Settings) -> int:
+    """Stop TorchServe."""
+    TorchServe(settings).stop()
+    print("Stopped.")
+    return 0
+
+
+def status(settings: Settings, as_json: bool) -> int:
+    """Print what is served, or that nothing is."""
+    if TorchServe(settings).process() is None:
+        raise NotRunning("TorchServe is not running here. Start it with: python -m serve start")
+    description = Management.from_settings(settings).describe()
+    own = description["customizedMetadata"]
+    facts = {
+        "inference": settings.inference_url,
+        "management": settings.management_url,
+        "metrics": settings.metrics_url,
+        **own["model"],
+        "engine": own["engine"],
+        "workers": ", ".join(worker["status"] for worker in description["workers"]),
+    }
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print("\n".join(f"{name:<11} {value}" for name, value in facts.items()))
+    return 0
+
+
+def predict(settings: Settings, paths: Sequence[Path], as_json: bool) -> int:
+    """Classify images one by one and print the answers."""
+    client = Client.from_settings(settings)
+    console = Console(stderr=True)
+    answers: dict[str, Prediction | ImageRefused] = {}
+    for path in track(
+        paths, "Classifying", console=console, transient=True, disable=not console.is_terminal
+    ):
+        try:
+            answers[str(path)] = client.predict(path)
+        except ImageRefused as refusal:
+            answers[str(path)] = refusal
+        except OSError as error:
+            answers[str(path)] = ImageRefused(400, "UnreadableFile", f"{error.strerror}.")
+    if as_json:
+        print(json.dumps([{"file": file, **_to_json(a)} for file, a in answers.items()], indent=2))
+    else:
+        Console().print(_table(answers))
+        print(RESEARCH_ONLY)
+    return 2 if any(isinstance(answer, ImageRefused) for answer in answers.values()) else 0
+
+
+def _to_json(answer: Prediction | ImageRefused) -> dict[str, Any]:
+    if isinstance(answer, ImageRefused):
+        return {"code": answer.code, "type": answer.type, "message": str(answer)}
+    return {k: v for k, v in vars(answer).items() if v is not None}
+
+
+def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
+    table = Table("File", "Verdict", "P(malignant)", "Decision", "Remarks")
+    for file, answer in answers.items():
+        if isinstance(answer, ImageRefused):
+            table.add_row(file, "refused", "", "", str(answer))
+        else:
+            remarks = " ".join(warning["message"] for warning in answer.warnings)
+            probability, decision = f"{answer.probability:.3f}", f"{answer.decision:+.3f}"
+            table.add_row(file, answer.verdict, probability, decision, remarks)
+    return table
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serve",
+        description="Run the BreakHis service, or ask it.",
+        epilog=RESEARCH_ONLY,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("start", help="start TorchServe and wait until it is ready")
+    command.add_argument("--foreground", action="store_true", help="stay until Ctrl-C")
+    commands.add_parser("stop", help="stop TorchServe and its workers")
+    command = commands.add_parser("status", help="tell what is served, and where")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command = commands.add_parser("predict", help="classify images")
+    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_environment()
+        match arguments.command:
+            case "start":
+                return start(settings, arguments.foreground)
+            case "stop":
+                return stop(settings)
+            case "status":
+                return status(settings, arguments.json)
+            case _:
+                return predict(settings, arguments.images, arguments.json)
+    except ServeError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

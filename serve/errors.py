@@ -1,0 +1,64 @@
+"""Every way in which serving and calling the service can fail, as a class."""
+
+
+class ServeError(Exception):
+    """Base of the errors below."""
+
+
+class PortTaken(ServeError):
+    """A port that the service needs is in use by another program."""
+
+    def __init__(self, purpose: str, port: int, setting: str) -> None:
+        super().__init__(
+            f"Port {port} ({purpose}) is in use by another program. "
+            f"Stop that program, or set {setting} to a free port."
+        )
+
+
+class BadSetting(ServeError):
+    """An environment variable has a value that can't be used."""
+
+
+class AlreadyRunning(ServeError):
+    """TorchServe was already started from this run folder."""
+
+
+class NotRunning(ServeError):
+    """TorchServe was not started from this run folder."""
+
+
+class StartFailed(ServeError):
+    """TorchServe ended, or did not become ready in time."""
+
+
+class ServiceDown(ServeError):
+    """Nothing answers at the service's address."""
+
+
+class ServiceBusy(ServeError):
+    """The service answered 503 to every attempt."""
+
+
+class TokenRefused(ServeError):
+    """The service does not accept the token, not even a renewed one."""
+
+
+class RequestRefused(ServeError):
+    """The service answered a request with an error.
+
+    Attributes
+    ----------
+    code : int
+        HTTP status.
+    type : str
+        TorchServe's name of the error.
+    """
+
+    def __init__(self, code: int, type: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.type = type
+
+
+class ImageRefused(RequestRefused):
+    """The image can't be used; the message says what to do."""

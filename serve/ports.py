@@ -1,0 +1,48 @@
+"""Port numbers from the environment, and whether they are free."""
+
+import os
+import socket
+
+from serve.errors import BadSetting, PortTaken
+
+HOST = "127.0.0.1"
+
+
+def port_from_environment(variable: str, default: int) -> int:
+    """Read a port number.
+
+    Raises
+    ------
+    BadSetting
+        The value is not a number from 1 to 65535.
+    """
+    value = os.environ.get(variable, str(default))
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+        raise BadSetting(f"{variable} is {value!r}; it must be a port number, 1 to 65535.")
+    return int(value)
+
+
+def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> None:
+    """Make sure that no other program listens on a port.
+
+    Parameters
+    ----------
+    purpose : str
+        What the port is for, in words.
+    port : int
+    variable : str
+        The environment variable that changes it.
+    host : str
+
+    Raises
+    ------
+    PortTaken
+        Another program does.
+    """
+    with socket.socket() as probe:
+        # As the servers themselves do, so that a port just left counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise PortTaken(purpose, port, variable) from None
