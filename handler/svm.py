@@ -1,5 +1,6 @@
 """Features in; decision, probability and verdict out."""
 
+import math
 import pickle
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,7 +97,8 @@ class DecisionRule:
 
     def probability(self, decision: float) -> float:
         """Calibrated probability of malignancy, 0 to 1."""
-        return float(1 / (1 + np.exp(-(self.slope * decision + self.intercept))))
+        # The logistic function, in the form that can't overflow.
+        return (1 + math.tanh((self.slope * decision + self.intercept) / 2)) / 2
 
     def is_uncertain(self, decision: float) -> bool:
         """Tell whether the decision lies inside the abstention band."""

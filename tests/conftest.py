@@ -1,0 +1,145 @@
+"""Real services for the tests: TorchServe from the built archive, the page, a browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from scripts.build_mar import build
+from serve.client import Client
+from serve.settings import Settings
+from serve.tokens import Tokens
+from serve.torchserve import TorchServe
+from tests.synthetic import draw_field, encode
+
+ROOT = Path(__file__).resolve().parent.parent
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment from which a process reads these settings."""
+    return {
+        **os.environ,
+        "BREAKHIS_INFERENCE_PORT": str(settings.inference_port),
+        "BREAKHIS_MANAGEMENT_PORT": str(settings.management_port),
+        "BREAKHIS_METRICS_PORT": str(settings.metrics_port),
+        "BREAKHIS_RUN_DIR": str(settings.run_dir),
+        **more,
+    }
+
+
+@pytest.fixture
+def fresh_settings() -> Iterator[Settings]:
+    """Settings of a service that is not started: free ports, a run folder of its own."""
+    yield from _settings()
+
+
+def _settings(**more) -> Iterator[Settings]:
+    # Not pytest's own folder: the path of a Unix socket in it would be too long.
+    run_dir = Path(tempfile.mkdtemp(prefix="breakhis-"))
+    yield Settings(free_port(), free_port(), free_port(), run_dir=run_dir, **more)
+    shutil.rmtree(run_dir)
+
+
+@pytest.fixture(scope="session")
+def archive() -> Path:
+    build()
+    return ROOT / "model_store" / "breakhis.mar"
+
+
+@pytest.fixture(scope="session")
+def service(archive: Path) -> Iterator[Settings]:
+    """A running TorchServe."""
+    for settings in _settings():
+        torchserve = TorchServe(settings)
+        torchserve.start()
+        yield settings
+        torchserve.stop()
+
+
+@pytest.fixture(scope="session")
+def client(service: Settings) -> Client:
+    return Client.from_settings(service)
+
+
+@pytest.fixture
+def authorization(service: Settings) -> dict[str, str]:
+    tokens = Tokens(service.key_file, service.management_url)
+    return {"Authorization": f"Bearer {tokens.get('inference')}"}
+
+
+@pytest.fixture(scope="session")
+def field_png() -> bytes:
+    return encode(draw_field(1))
+
+
+@pytest.fixture(scope="session")
+def page_url(service: Settings) -> Iterator[str]:
+    """The page, started as the demo starts it, over the running TorchServe."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment(service, GRADIO_SERVER_PORT=str(port)),
+    )
+    url = f"http://127.0.0.1:{port}"
+    wait_for_page(url, process)
+    yield url
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+
+
+def wait_for_page(url: str, process: subprocess.Popen, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the demo ended while starting"
+        try:
+            if requests.get(url, timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    raise TimeoutError(f"{url} did not answer within {seconds} seconds")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; skipped, with the reason, only where none can be had."""
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    system = next(filter(None, map(shutil.which, names)), None)
+    if system is None:
+        download = subprocess.run(
+            [sys.executable, "-m", "playwright", "install", "chromium"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if download.returncode != 0:
+            reason = "no Chromium is installed, and Playwright could not download one"
+            # On CI a missing browser is a fault of the set-up, not a reason to skip.
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=system, args=["--no-sandbox", "--disable-background-networking"]
+            )
+        except Error as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser starts: {error}")
+        yield browser
+        browser.close()

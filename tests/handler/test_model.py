@@ -1,0 +1,126 @@
+"""The committed model, opened and used as the archive does it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handler.errors import BadModel
+from handler.images import Field
+from handler.model import MANIFEST, Include, Model
+from tests.conftest import ROOT
+from tests.synthetic import draw_field
+
+STORE = ROOT / "model_store"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.open(STORE)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    for file in STORE.iterdir():
+        if file.suffix != ".mar":
+            shutil.copy(file, tmp_path)
+    return tmp_path
+
+
+def test_answers_keep_the_contract(model):
+    (answer,) = model.classify([Field(draw_field(1))], [Include(features=True, heatmap=True)])
+    json_answer = json.loads(json.dumps(answer.to_json()))
+    assert set(json_answer) == {
+        *("label", "probability", "verdict", "decision", "warnings", "model"),
+        *("features", "heatmap"),
+    }
+    assert json_answer["label"] in ("benign", "malignant")
+    assert json_answer["verdict"] in ("benign", "malignant", "uncertain", "rejected")
+    assert 0 <= json_answer["probability"] <= 1
+    assert len(json_answer["features"]) == 512
+    assert set(json_answer["model"]) == {"name", "version", "sha256"}
+
+
+def test_extras_come_only_to_those_who_asked(model):
+    fields = [Field(draw_field(seed)) for seed in range(3)]
+    asked = [Include(), Include(features=True), Include(heatmap=True)]
+    answers = [answer.to_json() for answer in model.classify(fields, asked)]
+    assert ["features" in answer for answer in answers] == [False, True, False]
+    assert ["heatmap" in answer for answer in answers] == [False, False, True]
+
+
+def test_an_answer_does_not_depend_on_its_batch(model):
+    sizes = [(700, 460), (1400, 920), (350, 230), (640, 480), (460, 700)]
+    fields = [Field(draw_field(seed, *size)) for seed, size in enumerate(sizes)]
+    together = [answer.decision for answer in model.classify(fields)]
+    alone = [model.classify([field])[0].decision for field in fields]
+    assert np.allclose(together, alone, atol=1e-4)
+    assert np.ptp(together) > 1e-3
+
+
+def test_more_fields_than_one_forward_pass_takes(model, monkeypatch):
+    monkeypatch.setattr("handler.features.MAX_FORWARD", 2)
+    fields = [Field(draw_field(seed)) for seed in range(5)]
+    in_pieces = [answer.decision for answer in model.classify(fields)]
+    monkeypatch.undo()
+    assert np.allclose(in_pieces, [a.decision for a in model.classify(fields)], atol=1e-4)
+
+
+def test_what_is_no_tissue_is_rejected(model):
+    blank = np.full((460, 700, 3), 245, np.uint8)
+    green = np.zeros((460, 700, 3), np.uint8)
+    green[..., 1] = np.random.default_rng(0).integers(80, 255, (460, 700))
+    verdicts = [
+        (a.verdict, [w.code for w in a.warnings])
+        for a in model.classify([Field(blank), Field(green)])
+    ]
+    assert verdicts[0][0] == verdicts[1][0] == "rejected"
+    assert "little_tissue" in verdicts[0][1]
+    assert "not_he" in verdicts[1][1]
+
+
+def test_odd_shapes_and_blur_are_warned_of(model):
+    import cv2
+
+    tall = Field(draw_field(5, 200, 700))
+    blurred = Field(cv2.GaussianBlur(draw_field(5), (0, 0), 12))
+    codes = [{w.code for w in answer.warnings} for answer in model.classify([tall, blurred])]
+    assert "unusual_size" in codes[0]
+    assert "out_of_focus" in codes[1]
+    assert "unusual_size" not in codes[1]
+
+
+def test_description_holds_card_and_metrics(model):
+    description = model.describe()
+    assert description["manifest"]["metrics"]
+    assert "Intended use" in description["card"]
+    json.dumps(description)
+
+
+@pytest.mark.parametrize("part", ["weights", "svm"])
+def test_tampered_files_are_refused_before_they_are_used(copied, part):
+    name = json.loads((copied / MANIFEST).read_text())["files"][part]["name"]
+    data = bytearray((copied / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / name).write_bytes(data)
+    with pytest.raises(BadModel, match=name):
+        Model.open(copied)
+
+
+def test_a_swapped_pickle_never_runs(copied, tmp_path):
+    marker = tmp_path / "it-ran"
+    payload = b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR."
+    (copied / json.loads((copied / MANIFEST).read_text())["files"]["svm"]["name"]).write_bytes(
+        payload
+    )
+    with pytest.raises(BadModel):
+        Model.open(copied)
+    assert not marker.exists()
+
+
+def test_a_missing_file_is_named(copied):
+    (copied / "MODEL_CARD.md").unlink()
+    with pytest.raises(BadModel, match=r"MODEL_CARD\.md"):
+        Model.open(copied)

@@ -1,0 +1,113 @@
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.errors import BadImage, BadRequest, RequestError, TooManyImages
+from handler.payload import Payload, read_options, read_payload
+
+NOTHING_ASKED = read_options({})
+
+
+def read(parts) -> Payload:
+    return read_payload(parts, NOTHING_ASKED, max_images=4)
+
+
+def instances(*images: bytes) -> dict:
+    return {"instances": [{"b64": base64.b64encode(image).decode()} for image in images]}
+
+
+def test_a_raw_body_is_one_image():
+    assert read({"body": bytearray(b"\x89PNG")}) == Payload([b"\x89PNG"], many=False)
+
+
+def test_a_form_with_one_part_is_one_image_and_with_several_a_list():
+    assert read({"anything": b"a"}) == Payload([b"a"], many=False)
+    assert read({"one": b"a", "body": b"b"}) == Payload([b"a", b"b"], many=True)
+
+
+def test_a_text_part_gets_its_bytes_back():
+    assert read({"x": "grüße"}).images == ["grüße".encode()]
+
+
+def test_instances_are_read_however_torchserve_hands_them_over():
+    body = instances(b"a", b"b")
+    for form in (
+        body,
+        json.dumps(body),
+        json.dumps(body).encode(),
+        bytearray(json.dumps(body), "utf-8"),
+    ):
+        assert read({"body": form}) == Payload([b"a", b"b"], many=True)
+
+
+def test_one_instance_still_answers_with_a_list():
+    assert read({"body": instances(b"a")}).many
+
+
+def test_a_bad_instance_is_an_error_of_its_own():
+    body = {"instances": [{"b64": "YQ=="}, {"b64": "not base64!"}, {"b64": 3}, "x"]}
+    good, *bad = read({"body": body}).images
+    assert good == b"a"
+    assert all(isinstance(error, BadImage) for error in bad)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{broken", b"{}", b"[1, 2]", {"instances": []}, {"instances": 3}, b"[" * 100_000]
+)
+def test_json_of_another_form_is_refused(body):
+    with pytest.raises(BadRequest):
+        read({"body": body})
+
+
+def test_no_part_at_all_is_refused():
+    with pytest.raises(BadRequest):
+        read({})
+
+
+def test_too_many_images_are_refused():
+    with pytest.raises(TooManyImages) as refusal:
+        read({"body": instances(*[b"a"] * 5)})
+    assert refusal.value.code == 413
+
+
+def test_a_url_encoded_body_is_refused_with_the_remedy():
+    options = read_options({"Content-Type": "application/x-www-form-urlencoded"})
+    with pytest.raises(BadRequest, match="-T FILE"):
+        read_payload({"x": b"y"}, options, max_images=4)
+
+
+def test_headers_are_read_in_any_spelling():
+    options = read_options({"x-INCLUDE": "Heatmap , features", "explain": "True"})
+    assert options.features
+    assert options.heatmap
+    assert not options.png
+    assert read_options({"explain": "True", "ACCEPT": "image/png"}).png
+    assert not read_options({"Accept": "image/png"}).png
+
+
+def test_a_form_part_named_like_a_header_asks_for_nothing():
+    assert read_options({"explain": {"content-type": "x"}, "describe": {}}) == NOTHING_ASKED
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: (
+        st.lists(values, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["instances", "b64", "x"]) | st.text(), values, max_size=4
+        )
+    ),
+)
+
+
+@given(st.dictionaries(st.text(max_size=6), JSON_VALUES | st.binary(), max_size=5))
+def test_any_parts_are_read_or_refused_and_nothing_else(parts):
+    try:
+        payload = read(parts)
+    except RequestError:
+        return
+    assert payload.images
+    assert all(isinstance(image, bytes | RequestError) for image in payload.images)

