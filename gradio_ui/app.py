@@ -66,6 +66,7 @@ def build_page(client: Client) -> gr.Blocks:
             with gr.Column():
                 field = gr.Image(
                     label="Biopsy field",
+                    elem_id="field",
                     type="filepath",
                     sources=["upload", "clipboard", "webcam"],
                     height=360,
@@ -77,6 +78,7 @@ def build_page(client: Client) -> gr.Blocks:
                 answer = gr.HTML(verdict.waiting())
                 heatmap = gr.Image(
                     label="Where the model looked",
+                    elem_id="heatmap",
                     interactive=False,
                     format="png",
                     height=360,
