@@ -23,7 +23,8 @@ def run() -> None:
     port = port_from_environment("GRADIO_SERVER_PORT", 7860)
     require_free("web page", port, "GRADIO_SERVER_PORT", host)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first one ignored
+        signal.signal(end, signal.default_int_handler)
     service = TorchServe(settings)
     ours = service.process() is None
     if ours:

@@ -9,16 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from serve.client import Client, Prediction
 from serve.errors import ImageRefused, NotRunning, ServeError
 from serve.management import Management
 from serve.settings import Settings
+from serve.tokens import Kind, Tokens
 from serve.torchserve import TorchServe
 
 RESEARCH_ONLY = "Research software, not a medical device: never use it for a diagnosis."
@@ -38,7 +39,8 @@ def start(settings: Settings, foreground: bool) -> int:
         flush=True,
     )
     if foreground:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for end in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first one ignored
+            signal.signal(end, signal.default_int_handler)
         try:
             service.wait()
         except KeyboardInterrupt:
@@ -78,6 +80,12 @@ def status(settings: Settings, as_json: bool) -> int:
     return 0
 
 
+def token(settings: Settings, kind: Kind) -> int:
+    """Print a valid token, for programs such as curl."""
+    print(Tokens(settings.key_file, settings.management_url).get(kind))
+    return 0
+
+
 def predict(settings: Settings, paths: Sequence[Path], as_json: bool) -> int:
     """Classify images one by one and print the answers."""
     client = Client.from_settings(settings)
@@ -107,7 +115,7 @@ def _to_json(answer: Prediction | ImageRefused) -> dict[str, Any]:
 
 
 def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
-    table = Table("File", "Verdict", "P(malignant)", "Decision", "Remarks")
+    table = Table(Column("File", overflow="fold"), "Verdict", "P(malignant)", "Decision", "Remarks")
     for file, answer in answers.items():
         if isinstance(answer, ImageRefused):
             table.add_row(file, "refused", "", "", str(answer))
@@ -131,6 +139,10 @@ def main() -> int:
     commands.add_parser("stop", help="stop TorchServe and its workers")
     command = commands.add_parser("status", help="tell what is served, and where")
     command.add_argument("--json", action="store_true", help="print JSON")
+    command = commands.add_parser("token", help="print a valid token")
+    command.add_argument(
+        "kind", nargs="?", choices=get_args(Kind), default="inference", help="which API it is for"
+    )
     command = commands.add_parser("predict", help="classify images")
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -144,6 +156,8 @@ def main() -> int:
                 return stop(settings)
             case "status":
                 return status(settings, arguments.json)
+            case "token":
+                return token(settings, arguments.kind)
             case _:
                 return predict(settings, arguments.images, arguments.json)
     except ServeError as error:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -41,6 +42,18 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "BREAKHIS_RUN_DIR": str(settings.run_dir),
         **more,
     }
+
+
+def processes_of(settings: Settings) -> list[psutil.Process]:
+    """Every process that works in the run folder or was given a path in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(settings.run_dir) in " ".join([process.cwd(), *process.cmdline()]):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 
-import psutil
 import pytest
 import requests
 
@@ -17,7 +16,7 @@ from serve.client import Client
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, environment, processes_of
 
 
 def run(settings: Settings, *arguments: object, **more: str) -> subprocess.CompletedProcess:
@@ -29,18 +28,6 @@ def run(settings: Settings, *arguments: object, **more: str) -> subprocess.Compl
         text=True,
         check=False,
     )
-
-
-def processes_of(settings: Settings) -> list[psutil.Process]:
-    """Every process that works in the run folder or was given a path in it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if str(settings.run_dir) in " ".join([process.cwd(), *process.cmdline()]):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
 
 
 def test_predict_prints_a_table(service, field_png, tmp_path):

@@ -1,0 +1,75 @@
+"""The demo as `make demo` and a Space run it: one command, from nothing to an answer."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from gradio_client import Client, handle_file
+
+from tests.conftest import ROOT, environment, free_port, processes_of, wait_for_page
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
+def test_start_answer_stop(archive, fresh_settings, field_png, tmp_path, end):
+    archive.unlink()  # it is built on the way, as on a fresh clone
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment(fresh_settings, GRADIO_SERVER_PORT=str(port)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    wait_for_page(url, process)
+    html, _ = Client(url, verbose=False).predict(handle_file(file), api_name="/classify")
+    assert "No answer" not in html
+    assert len(processes_of(fresh_settings)) >= 2
+
+    process.send_signal(end)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    for address in (url, fresh_settings.inference_url, fresh_settings.management_url):
+        assert address in output
+        with pytest.raises(requests.ConnectionError):
+            requests.get(address, timeout=5)
+    assert processes_of(fresh_settings) == []
+    uploads = fresh_settings.run_dir / "uploads"
+    assert not [path for path in uploads.rglob("*") if path.is_file()]
+
+
+def test_a_taken_page_port_is_named_before_anything_starts(fresh_settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env=environment(fresh_settings, GRADIO_SERVER_PORT=str(port)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"Port {port} (web page)" in done.stderr
+    assert "GRADIO_SERVER_PORT" in done.stderr
+    assert processes_of(fresh_settings) == []
+
+
+def test_the_readme_makes_the_repository_a_space():
+    front_matter = re.match(r"---\n(.*?)\n---\n", (ROOT / "README.md").read_text(), re.DOTALL)
+    space = yaml.safe_load(front_matter.group(1))
+    assert space["sdk"] == "gradio"
+    assert str(space["python_version"]) == "3.11"
+    assert Path(ROOT, space["app_file"]).is_file()
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.M))
+    assert space["sdk_version"] == pinned["gradio"]
