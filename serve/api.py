@@ -50,6 +50,8 @@ class Api:
         self._kind: Kind = kind
         self._timeout = timeout
         self._session = requests.Session()
+        # Neither a proxy nor a netrc file of the environment may come in between.
+        self._session.trust_env = False
         retry = Retry(
             total=None,
             connect=0,

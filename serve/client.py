@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,13 @@ class Prediction:
     @classmethod
     def from_json(cls, answer: dict[str, Any]) -> "Prediction":
         """Read the contract's object."""
-        extras: dict[str, Any] = {}
-        if "features" in answer:
-            extras["features"] = np.array(answer["features"], dtype=np.float32)
-        if "heatmap" in answer:
-            extras["heatmap"] = base64.b64decode(answer["heatmap"])
-        return cls(**{**answer, **extras})
+        # A later service may say more than this client knows of.
+        known = {f.name: answer[f.name] for f in fields(cls) if f.name in answer}
+        if "features" in known:
+            known["features"] = np.array(known["features"], dtype=np.float32)
+        if "heatmap" in known:
+            known["heatmap"] = base64.b64decode(known["heatmap"])
+        return cls(**known)
 
 
 class Client:

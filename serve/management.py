@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.api import Api, TokenSource
-from serve.errors import ServeError
+from serve.errors import NotRunning, ServiceDown
 from serve.settings import MODEL_NAME, Settings
 from serve.tokens import Tokens
 
@@ -41,9 +41,15 @@ class Management:
         return self._api.send("GET", path, params={"customized": "true"}).json()[0]
 
     def is_ready(self) -> bool:
-        """Tell whether a worker has loaded the model."""
+        """Tell whether a worker has loaded the model.
+
+        Raises
+        ------
+        RequestRefused
+            TorchServe runs without the model.
+        """
         try:
             (model,) = self._api.send("GET", f"/models/{MODEL_NAME}").json()
-        except ServeError:
+        except (ServiceDown, NotRunning):
             return False
         return any(worker["status"] == "READY" for worker in model["workers"])

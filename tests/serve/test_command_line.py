@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from serve.client import Client
+from serve.errors import BadSetting, StartFailed
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
@@ -95,11 +96,22 @@ def test_a_port_that_is_no_number_is_refused(fresh_settings):
     assert "BREAKHIS_METRICS_PORT is 'eighty'" in done.stderr
 
 
-def test_a_missing_archive_is_named(fresh_settings, tmp_path):
-    from serve.errors import StartFailed
+def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, tmp_path):
+    deep = tmp_path / ("deep" * 25)
+    with pytest.raises(BadSetting, match="BREAKHIS_RUN_DIR"):
+        TorchServe(replace(fresh_settings, run_dir=deep)).start()
 
+
+def test_a_missing_archive_is_named(fresh_settings, tmp_path):
     with pytest.raises(StartFailed, match=r"breakhis\.mar is missing"):
         TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
+
+
+def test_a_damaged_archive_is_named_and_nothing_stays(archive, fresh_settings, tmp_path):
+    (tmp_path / archive.name).write_bytes(archive.read_bytes()[:100_000])
+    with pytest.raises(StartFailed, match=r"could not load breakhis\.mar"):
+        TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
+    assert processes_of(fresh_settings) == []
 
 
 def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_settings):
