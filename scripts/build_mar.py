@@ -23,6 +23,8 @@ MODEL_STORE = ROOT / "model_store"
 NAME = "breakhis"
 # Zip knows no earlier time; any fixed one will do.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# What the command torch-model-archiver runs, wherever pip has put that.
+ARCHIVER = "from model_archiver.model_packaging import generate_model_archive as run; run()"
 
 
 def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar") -> str:
@@ -56,7 +58,7 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
         # model in the temporary directory: it gets one of its own.
         subprocess.run(
             [
-                Path(sys.executable).with_name("torch-model-archiver"),
+                *(sys.executable, "-c", ARCHIVER),
                 *("--model-name", NAME),
                 *("--version", manifest["version"]),
                 *("--handler", ROOT / "handler" / "breakhis_handler.py"),

@@ -162,7 +162,7 @@ class TorchServe:
         with self._console.open("wb") as console:
             process = subprocess.Popen(
                 [
-                    Path(sys.executable).with_name("torchserve"),
+                    *(sys.executable, "-m", "ts.model_server"),
                     *("--start", "--foreground", "--no-config-snapshots"),
                     *("--ts-config", run_dir / "config.properties"),
                     *("--log-config", Path(__file__).with_name("log4j2.xml")),
