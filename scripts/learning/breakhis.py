@@ -1,0 +1,240 @@
+"""The BreakHis data set: names, patients, physical size, splits.
+
+Reference: Spanhol, Oliveira, Petitjean, Heutte, "A Dataset for Breast Cancer
+Histopathological Image Classification", IEEE TBME 2016,
+doi:10.1109/TBME.2015.2496264.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handler.images import read_field, resize
+
+# The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
+UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
+FIELD_SIZE = (700, 460)
+
+# Images of the full set, by magnification: benign, malignant.
+EXPECTED_COUNTS = {40: (625, 1370), 100: (644, 1437), 200: (623, 1390), 400: (588, 1232)}
+
+TUMOUR_TYPES = {
+    **{"A": "adenosis", "F": "fibroadenoma", "PT": "phyllodes tumour", "TA": "tubular adenoma"},
+    **{"DC": "ductal carcinoma", "LC": "lobular carcinoma"},
+    **{"MC": "mucinous carcinoma", "PC": "papillary carcinoma"},
+}
+
+# Validation slides of the 4-class 40X task of the eva benchmark (kaiko), which
+# gives 1,132 training and 339 validation images of the full set.
+EVA_TYPES = ("TA", "MC", "F", "DC")
+EVA_VALIDATION_SLIDES = frozenset(
+    (
+        *("18842D", "19979", "15275", "15792", "16875", "3909", "5287"),
+        *("16716", "2773", "5695", "16184CD", "23060CD", "21998CD", "21998EF"),
+    )
+)
+
+# The one slide that is filed under two tumour types, DC and LC.
+AMBIGUOUS_ACCESSION = "13412"
+
+NAME = re.compile(
+    r"SOB_(?P<malignancy>[BM])_(?P<type>[A-Z]+)-(?P<year>\d+)-(?P<accession>\d+)(?P<part>[A-Z]*)"
+    r"-(?P<magnification>\d+)-(?P<sequence>s?\d+)\.(?:png|jpe?g)",
+    re.IGNORECASE,
+)
+
+
+class DataSetError(RuntimeError):
+    """The folder does not hold what is needed of BreakHis."""
+
+
+@dataclass(frozen=True, order=True)
+class FieldImage:
+    """One photograph of the data set, as its file name tells.
+
+    Attributes
+    ----------
+    path : Path
+    malignant : bool
+    tumour_type : str
+        A key of `TUMOUR_TYPES`.
+    patient : str
+        Accession number: the digits of the slide id. Slides 22549AB and 22549CD
+        are one person's biopsy as far as anyone outside can tell.
+    slide : str
+    magnification : int
+        A key of `UM_PER_PIXEL`.
+    """
+
+    path: Path
+    malignant: bool
+    tumour_type: str
+    patient: str
+    slide: str
+    magnification: int
+
+    @classmethod
+    def from_path(cls, path: Path) -> "FieldImage | None":
+        """Read the name; None if it is not one of BreakHis."""
+        match = NAME.fullmatch(path.name)
+        if match is None or match["type"] not in TUMOUR_TYPES:
+            return None
+        if int(match["magnification"]) not in UM_PER_PIXEL:
+            return None
+        return cls(
+            path,
+            match["malignancy"] == "M",
+            match["type"],
+            match["accession"],
+            match["accession"] + match["part"],
+            int(match["magnification"]),
+        )
+
+
+class BreakHis:
+    """The images of a folder, in the official layout or any other.
+
+    Parameters
+    ----------
+    root : Path
+        Searched with all its subfolders for images with BreakHis names.
+
+    Attributes
+    ----------
+    images : list of FieldImage
+        In a fixed order, whatever the file system's.
+    odd : list of Path
+        Pictures whose names are not those of BreakHis; they are left out.
+
+    Raises
+    ------
+    DataSetError
+        There is no image of either class.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        pictures = sorted(
+            p for p in root.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg")
+        )
+        read = {path: FieldImage.from_path(path) for path in pictures}
+        self.images = [image for image in read.values() if image is not None]
+        self.odd = [path for path, image in read.items() if image is None]
+        if len({image.malignant for image in self.images}) < 2:
+            raise DataSetError(
+                f"No BreakHis images of both classes in {root}. Give the folder that "
+                "BreaKHis_v1.tar.gz was unpacked into."
+            )
+
+    def counts(self) -> dict[int, tuple[int, int]]:
+        """Count benign and malignant images at each magnification."""
+        seen = Counter((image.magnification, image.malignant) for image in self.images)
+        return {m: (seen[m, False], seen[m, True]) for m in UM_PER_PIXEL}
+
+    def problems(self) -> list[str]:
+        """Name what is missing or odd, compared with the full set; empty if nothing is."""
+        found = [
+            f"{magnification}X: {have[0]} benign and {have[1]} malignant images, "
+            f"the full set has {EXPECTED_COUNTS[magnification][0]} and "
+            f"{EXPECTED_COUNTS[magnification][1]}"
+            for magnification, have in self.counts().items()
+            if have != EXPECTED_COUNTS[magnification]
+        ]
+        classes = defaultdict(set)
+        for image in self.images:
+            classes[image.patient].add(image.malignant)
+        found += [
+            f"patient {p} has images of both classes" for p, c in classes.items() if len(c) > 1
+        ]
+        found += [f"{path} is not named as in BreakHis" for path in self.odd]
+        return found
+
+
+def read(image: FieldImage, width: int, height: int) -> np.ndarray:
+    """Read an image at the scale of a 40X field of `width` x `height` pixels.
+
+    Every file shows a whole field, whatever its number of pixels: the official
+    ones, enlarged and squashed copies alike. (The 672 x 448 crops among the public
+    copies are 4 % smaller; random scale covers it.)
+
+    Parameters
+    ----------
+    image : FieldImage
+    width, height : int
+        The model's input size, which stands for one 40X field.
+
+    Returns
+    -------
+    ndarray of uint8, shape (h, w, 3)
+        RGB. At 40X exactly the model's input; else a smaller piece of tissue with
+        the same micrometres a pixel.
+    """
+    pixels = read_field(image.path.read_bytes()).pixels
+    zoom = UM_PER_PIXEL[image.magnification] / UM_PER_PIXEL[40]
+    return resize(pixels, round(width * zoom), round(height * zoom))
+
+
+def patient_folds(images: Sequence[FieldImage], n_folds: int, seed: int) -> dict[str, int]:
+    """Deal the patients into folds, stratified by class and by having a 40X image.
+
+    Parameters
+    ----------
+    images : sequence of FieldImage
+    n_folds : int
+    seed : int
+
+    Returns
+    -------
+    dict of str to int
+        The fold, 0 to n_folds - 1, that holds each patient out.
+    """
+    strata = defaultdict(set)
+    at_40x = {image.patient for image in images if image.magnification == 40}
+    for image in images:
+        strata[image.malignant, image.patient in at_40x].add(image.patient)
+    rng = np.random.default_rng(seed)
+    folds = {}
+    for stratum in sorted(strata):
+        start = rng.integers(n_folds)
+        for i, patient in enumerate(rng.permutation(sorted(strata[stratum]))):
+            folds[str(patient)] = int(start + i) % n_folds
+    return folds
+
+
+def official_fold(table: Path) -> tuple[set[str], set[str]]:
+    """Read one of the authors' folds (``dsfold1.txt`` to ``dsfold5.txt``).
+
+    They split by slide; slide 13412 is on both sides in three of them.
+
+    Parameters
+    ----------
+    table : Path
+        Rows of ``file name|magnification|fold|train or test``.
+
+    Returns
+    -------
+    train, test : set of str
+        File names as in the official archive.
+    """
+    sides: dict[str, set[str]] = {"train": set(), "test": set()}
+    for line in table.read_text("utf-8").splitlines():
+        name, _, _, side = line.strip().split("|")
+        sides[side].add(name)
+    return sides["train"], sides["test"]
+
+
+def eva_split(images: Iterable[FieldImage]) -> tuple[list[FieldImage], list[FieldImage]]:
+    """Split the 40X images of four tumour types as the eva benchmark does.
+
+    Returns
+    -------
+    train, validation : list of FieldImage
+        1,132 and 339 images of the full set.
+    """
+    used = [i for i in images if i.magnification == 40 and i.tumour_type in EVA_TYPES]
+    validation = [i for i in used if i.slide in EVA_VALIDATION_SLIDES]
+    return [i for i in used if i.slide not in EVA_VALIDATION_SLIDES], validation

@@ -1,0 +1,84 @@
+"""Decision values into probabilities, a threshold and an abstention band."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from handler.svm import DecisionRule
+
+# No verdict where the calibrated chance that it is wrong is larger than this.
+TOLERATED_RISK = 0.25
+
+
+def patient_weights(patients: Iterable[str], magnifications: Iterable[int]) -> np.ndarray:
+    """Weights, shape (n,): 1 for each patient, shared by magnifications, then by images."""
+    images = Counter(zip(patients, magnifications, strict=True))
+    seen_at = Counter(patient for patient, _ in images)
+    return np.array(
+        [1 / seen_at[p] / images[p, m] for p, m in zip(patients, magnifications, strict=True)]
+    )
+
+
+def decision_rule(
+    decisions: np.ndarray,
+    malignant: np.ndarray,
+    patients: Iterable[str],
+    magnifications: Iterable[int],
+) -> DecisionRule:
+    """Derive the rule from decision values of patients that the model never saw.
+
+    - Threshold: 0. The SVM is fitted with both classes of equal weight, so 0 is where
+      it holds them equally likely; no choice was made on the results.
+    - Probability: Platt's sigmoid over the images of all magnifications, every patient
+      counting once, so it holds for the share of malignant patients in the training set.
+      The magnifications share one SVM on features that are scaled for each, and few
+      patients have 40X images: fitted to those alone, it judges held-out patients worse.
+    - Abstention: where the calibrated probability of either class is below
+      1 - `TOLERATED_RISK`; the band always holds the threshold.
+
+    Parameters
+    ----------
+    decisions : ndarray, shape (n,)
+        Out-of-fold.
+    malignant : ndarray of bool, shape (n,)
+    patients : iterable of str
+    magnifications : iterable of int
+    """
+    weights = patient_weights(patients, magnifications)
+    slope, intercept = fit_platt(decisions, malignant, weights)
+    certain = math.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
+    low, high = (-certain - intercept) / slope, (certain - intercept) / slope
+    return DecisionRule(0.0, (min(low, 0.0), max(high, 0.0)), slope, intercept)
+
+
+def fit_platt(
+    decisions: np.ndarray, malignant: np.ndarray, weights: np.ndarray
+) -> tuple[float, float]:
+    """Fit p = 1 / (1 + exp(-(slope * decision + intercept))).
+
+    The targets are drawn in from 0 and 1 as for a uniform prior, which matters with
+    few patients. Reference: Platt, "Probabilistic outputs for support vector
+    machines", 1999, section 2.2.
+
+    Parameters
+    ----------
+    decisions : ndarray, shape (n,)
+    malignant : ndarray of bool, shape (n,)
+    weights : ndarray, shape (n,)
+        They sum to the number of independent cases: the patients.
+
+    Returns
+    -------
+    slope, intercept : float
+    """
+    n_malignant, n_benign = weights[malignant].sum(), weights[~malignant].sum()
+    target = np.where(malignant, (n_malignant + 1) / (n_malignant + 2), 1 / (n_benign + 2))
+    model = LogisticRegression(C=1e6, max_iter=1000).fit(
+        np.tile(decisions, 2)[:, None],
+        np.repeat((1, 0), len(decisions)),
+        sample_weight=np.concatenate([weights * target, weights * (1 - target)]),
+    )
+    return float(model.coef_[0, 0]), float(model.intercept_[0])

@@ -1,0 +1,130 @@
+"""Fit the SVM, the classifier, on the features of whole fields."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from handler.features import TorchEngine
+from handler.resnet import N_FEATURES, Trunk
+from scripts.learning.augment import TYPICAL_SOFTENING_UM, mosaic, soften
+from scripts.learning.breakhis import DataSetError
+from scripts.learning.finetune import Recipe, Sample, group_by_patient
+
+
+@dataclass(frozen=True)
+class FieldClassifier:
+    """The SVM, with a scaler for each magnification.
+
+    Attributes
+    ----------
+    scalers : dict of int to StandardScaler
+        The magnifications differ in optics and in the size of the field, which moves
+        all features; scaled one by one they can share an SVM.
+    svc : SVC
+    """
+
+    scalers: dict[int, StandardScaler]
+    svc: SVC
+
+    def decision_function(self, vectors: np.ndarray, magnification: int) -> np.ndarray:
+        """Signed distances, shape (n,), of features of one magnification, shape (n, 512)."""
+        return self.svc.decision_function(self.scalers[magnification].transform(vectors))
+
+    def shipped(self) -> Pipeline:
+        """Return what is served: the scaler of 40X fields and the SVM."""
+        return Pipeline([("scaler", self.scalers[40]), ("svc", self.svc)])
+
+
+def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassifier:
+    """Fit scalers and SVM on the features of whole fields.
+
+    40X fields are taken as they are. The fields of higher magnifications are put
+    together to pseudo-fields of the same size, patient by patient, so that the
+    features are averaged over as much tissue as those of a 40X field.
+
+    Raises
+    ------
+    DataSetError
+        There are not both classes at 40X.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    groups = group_by_patient(samples)
+    at_40x = {
+        group.malignant for (_, magnification), group in groups.items() if magnification == 40
+    }
+    if len(at_40x) < 2:
+        raise DataSetError(
+            "The training patients have not both classes at 40X. Use fewer folds or more images."
+        )
+    fields, rows = [], []
+    for (patient, magnification), group in sorted(groups.items()):
+        if magnification == 40:
+            pictures = group.fields
+        else:
+            size = (recipe.height, recipe.width)
+            pictures = [
+                soften(mosaic(group.fields, *size, rng), TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
+                for _ in range(recipe.mosaics)
+            ]
+        fields += pictures
+        rows += [(patient, magnification, group.malignant)] * len(pictures)
+    vectors = _extract(trunk, np.stack(fields))
+    patients, magnifications, malignant = (np.array(column) for column in zip(*rows, strict=True))
+    scaled = np.empty_like(vectors)
+    scalers = {}
+    for magnification in np.unique(magnifications):
+        own = magnifications == magnification
+        weights = _balanced_weights(patients[own], malignant[own])
+        scaler = StandardScaler().fit(vectors[own], sample_weight=weights)
+        scaled[own] = scaler.transform(vectors[own])
+        scalers[int(magnification)] = scaler
+    weights = _balanced_weights(patients, malignant)
+    svc = SVC(kernel="rbf", C=1.0, gamma=1 / N_FEATURES)
+    return FieldClassifier(scalers, svc.fit(scaled, malignant.astype(int), sample_weight=weights))
+
+
+def decide(
+    trunk: Trunk, classifier: FieldClassifier, samples: list[Sample], recipe: Recipe
+) -> np.ndarray:
+    """Compute the decision value of each sample, shape (n,).
+
+    A field of higher magnification is continued by its mirror image to twice its
+    size, so that the trunk's zero padding weighs less.
+    """
+    decisions = np.empty(len(samples))
+    by_magnification = defaultdict(list)
+    for i, sample in enumerate(samples):
+        by_magnification[sample.image.magnification].append(i)
+    for magnification, indices in by_magnification.items():
+        fields = [samples[i].pixels for i in indices]
+        if magnification != 40:
+            fields = [_as_field(f, recipe) for f in fields]
+        vectors = _extract(trunk, np.stack(fields))
+        decisions[indices] = classifier.decision_function(vectors, magnification)
+    return decisions
+
+
+def _as_field(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+    soft = soften(pixels, TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
+    h, w = soft.shape[:2]
+    return np.pad(soft, ((0, h), (0, w), (0, 0)), mode="symmetric")
+
+
+def _extract(trunk: Trunk, fields: np.ndarray) -> np.ndarray:
+    engine = TorchEngine(trunk, str(next(trunk.parameters()).device))
+    # Small pieces stay in the processor's cache.
+    pieces = np.array_split(fields, -(-len(fields) // 8))
+    return np.concatenate([engine.extract(piece).vectors for piece in pieces])
+
+
+def _balanced_weights(patients: np.ndarray, malignant: np.ndarray) -> np.ndarray:
+    """Weights with mean 1: both classes equal, patients by the square root of their fields."""
+    fields = Counter(patients)
+    weights = np.array([fields[p] ** -0.5 for p in patients])
+    for own in (malignant, ~malignant):
+        weights[own] /= 2 * weights[own].sum()
+    return weights * len(weights)

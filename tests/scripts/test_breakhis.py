@@ -1,0 +1,110 @@
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from scripts.learning.breakhis import (
+    BreakHis,
+    DataSetError,
+    FieldImage,
+    eva_split,
+    official_fold,
+    patient_folds,
+    read,
+)
+from tests.conftest import ROOT
+from tests.synthetic import draw_field, encode
+
+SHARED = ROOT.parent / "shared" / "breakhis"
+needs_data = pytest.mark.skipif(not SHARED.exists(), reason="needs BreakHis images")
+
+
+def test_a_name_tells_all():
+    image = FieldImage.from_path(Path("SOB_M_DC-14-22549AB-40-001.png"))
+    assert image.malignant
+    assert image.tumour_type == "DC"
+    assert image.patient == "22549"
+    assert image.slide == "22549AB"
+    assert image.magnification == 40
+
+
+@pytest.mark.parametrize(
+    "name", ["SOB_M_XX-14-1-40-001.png", "SOB_M_DC-14-1-50-001.png", "photo.png", "SOB_B_A.png"]
+)
+def test_other_names_are_odd(name):
+    assert FieldImage.from_path(Path(name)) is None
+
+
+def test_slides_of_one_person_are_never_parted():
+    images = [
+        FieldImage.from_path(
+            Path(f"SOB_{'BM'[n % 2]}_{('A', 'DC')[n % 2]}-14-{n}{part}-{m}-001.png")
+        )
+        for n in range(100, 140)
+        for part in ("", "AB", "CD")
+        for m in (40, 100)
+    ]
+    folds = patient_folds(images, 5, seed=0)
+    assert set(folds) == {str(n) for n in range(100, 140)}
+    by_fold = defaultdict(list)
+    for patient, fold in folds.items():
+        by_fold[fold].append(int(patient) % 2)
+    assert sorted(by_fold) == [0, 1, 2, 3, 4]
+    assert all(sum(classes) == 4 and len(classes) == 8 for classes in by_fold.values())
+    assert patient_folds(images[::-1], 5, seed=0) == folds
+    assert patient_folds(images, 5, seed=1) != folds
+
+
+def test_a_higher_magnification_is_a_smaller_piece_at_the_same_scale(tmp_path):
+    sizes = {}
+    for magnification in (40, 100, 200, 400):
+        path = tmp_path / f"SOB_B_A-14-1-{magnification}-001.png"
+        path.write_bytes(encode(draw_field(magnification)))
+        sizes[magnification] = read(FieldImage.from_path(path), 352, 224).shape
+    assert sizes == {40: (224, 352, 3), 100: (91, 144, 3), 200: (46, 72, 3), 400: (23, 36, 3)}
+
+
+def test_what_is_missing_or_odd_is_named(tmp_path):
+    for name in ("SOB_B_A-14-1-40-001.png", "SOB_M_DC-14-1-40-001.png", "holiday.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    problems = "\n".join(BreakHis(tmp_path).problems())
+    assert "40X: 1 benign and 1 malignant images, the full set has 625 and 1370" in problems
+    assert "patient 1 has images of both classes" in problems
+    assert "holiday.jpg" in problems
+
+
+def test_a_folder_without_both_classes_is_refused(tmp_path):
+    (tmp_path / "SOB_B_A-14-1-40-001.png").write_bytes(b"")
+    with pytest.raises(DataSetError, match="both classes"):
+        BreakHis(tmp_path)
+
+
+@needs_data
+def test_official_folds_hold_every_image_once():
+    train, test = official_fold(SHARED / "folds" / "dsfold1.txt")
+    assert len(train | test) == len(train) + len(test) == 7909
+
+
+@needs_data
+def test_eva_split_has_the_published_counts():
+    names = set().union(*official_fold(SHARED / "folds" / "dsfold1.txt"))
+    images = [FieldImage.from_path(Path(name)) for name in sorted(names)]
+    assert None not in images
+    train, validation = eva_split(images)
+    assert (len(train), len(validation)) == (1132, 339)
+    counts = BreakHis.__new__(BreakHis)
+    counts.images = images
+    assert counts.counts() == {
+        40: (625, 1370),
+        100: (644, 1437),
+        200: (623, 1390),
+        400: (588, 1232),
+    }
+
+
+@needs_data
+def test_no_image_of_the_data_set_is_in_the_repository():
+    tracked = [path.name for path in ROOT.rglob("SOB_*") if ".venv" not in path.parts]
+    assert tracked == []
+    assert not re.search(r"\.(png|jpe?g)$", " ".join(p.name for p in ROOT.glob("model_store/*")))
