@@ -229,7 +229,7 @@ def judge(rows: list[dict[str, Any]]) -> tuple[DecisionRule, dict[str, Any]]:
             given = np.array([not rule.is_uncertain(decision) for decision in decisions[own]])
             wrong = (decisions[own] >= rule.threshold) != malignant[own]
             measured[f"{m}X"]["image"]["abstained"] = float((~given).mean())
-            measured[f"{m}X"]["image"]["wrong_verdicts"] = float(wrong[given].mean())
+            measured[f"{m}X"]["image"]["wrong_verdicts"] = float((wrong & given).mean())
     return rule, measured
 
 

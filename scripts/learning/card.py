@@ -52,8 +52,7 @@ images.
 
 The label is malignant at and above a decision of {threshold:.2f}. No verdict ("uncertain") is given
 from {low:.2f} to {high:.2f}, where the calibrated chance of being wrong is above {risk:.0%}. Of the
-40X images, out-of-fold, {abstained:.0%} got no verdict, and {wrong:.0%} of the verdicts given were
-wrong.
+40X images, out-of-fold, {abstained:.0%} got no verdict, and {wrong:.0%} a wrong one.
 
 The probability is calibrated on the out-of-fold decisions of all magnifications, each patient
 counting once, for the share of malignant patients among those trained on ({prevalence:.0%}), which
