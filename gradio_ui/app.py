@@ -19,7 +19,8 @@ DOWN = (
     "This page looks for it every few seconds and goes on by itself when it is back."
 )
 HEATMAP_LEGEND = (
-    "Orange moved the decision towards malignant, blue towards benign; grey areas moved it little."
+    "Compared with an average field, orange tissue moved the decision towards malignant, "
+    "blue towards benign; grey tissue moved it little."
 )
 
 # Uploads are kept only for as long as the page may show them.

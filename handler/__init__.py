@@ -3,3 +3,7 @@
 Self-contained: nothing here imports from the rest of the project, so the
 archive runs in any TorchServe that has its requirements.
 """
+
+# Files of a model's folder that the manifest does not name.
+MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"

@@ -1,13 +1,15 @@
 """Where the SVM looked: Grad-CAM of its decision function, in closed form.
 
-The features are the spatial mean of the last feature map, so the gradient of
-the decision with respect to the map is the gradient with respect to the
-features divided by the number of places, the same at each place. Grad-CAM's
-channel weights are therefore the SVM's own gradient, and no backward pass is
-needed.
+The features are the spatial mean of the last feature map, so the gradient of the
+decision with respect to the features gives Grad-CAM's channel weights exactly, and
+no backward pass is needed. The gradient is averaged over the path from the mean
+training field, and the map is taken relative to that field, so that the places sum
+to the decision: what a place adds is what it moved.
 
-Reference: Selvaraju et al., "Grad-CAM", ICCV 2017, doi:10.1109/ICCV.2017.74.
-The rectification is left out: both signs are shown, because both are evidence.
+References: Selvaraju et al., "Grad-CAM", ICCV 2017, doi:10.1109/ICCV.2017.74;
+Sattarzadeh et al., "Integrated Grad-CAM", ICASSP 2021,
+doi:10.1109/ICASSP39728.2021.9415064. Grad-CAM's rectification is left out: both
+signs are shown, because both are evidence.
 """
 
 import cv2
@@ -22,22 +24,24 @@ MAX_OPACITY = 0.7
 MAX_SIDE = 1400
 
 
-def grad_cam(gradient: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
+def grad_cam(weights: np.ndarray, feature_map: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Weigh the feature map by what moves the decision.
 
     Parameters
     ----------
-    gradient : ndarray, shape (512,)
-        Of the decision function with respect to the features.
+    weights : ndarray, shape (512,)
+        Gradient of the decision function with respect to the features.
     feature_map : ndarray, shape (512, rows, columns)
+    reference : ndarray, shape (512,)
+        Features of the field that the decision is compared with.
 
     Returns
     -------
     ndarray of float32, shape (rows, columns)
-        Positive where the tissue speaks for malignant, negative for benign; its
-        mean is the scalar product of gradient and features.
+        Positive where the tissue speaks for malignant, negative for benign; its mean
+        is the scalar product of the weights with the features less the reference.
     """
-    return np.tensordot(gradient, feature_map, axes=1).astype(np.float32)
+    return (np.tensordot(weights, feature_map, axes=1) - weights @ reference).astype(np.float32)
 
 
 def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:

@@ -10,15 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from handler import CARD, MANIFEST
 from handler.errors import BadModel
 from handler.features import TorchEngine, load_trunk
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, ImageWarning, resize
 from handler.svm import DecisionRule, Label, Svm
 from handler.tissue import TissueCheck, TissueLimits, check
-
-MANIFEST = "manifest.json"
-CARD = "MODEL_CARD.md"
 
 Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
 
@@ -161,8 +159,8 @@ class Model:
         for i, (field, extras) in enumerate(zip(fields, include, strict=True)):
             heatmap = None
             if extras.heatmap:
-                gradient = self._svm.gradient(vectors[i : i + 1])[0]
-                heatmap = overlay(field.pixels, grad_cam(gradient, maps[i]))
+                weights = self._svm.path_gradient(vectors[i])
+                heatmap = overlay(field.pixels, grad_cam(weights, maps[i], self._svm.reference))
             decision = float(decisions[i])
             tissue = check(field.pixels, self._tissue_limits)
             predictions.append(

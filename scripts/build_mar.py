@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from handler.model import CARD, MANIFEST
+from handler import CARD, MANIFEST
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_STORE = ROOT / "model_store"

@@ -20,8 +20,8 @@ from rich.progress import Progress, track
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from handler import CARD, MANIFEST
 from handler.images import read_field
-from handler.model import CARD, MANIFEST
 from handler.svm import CLASSES, DecisionRule
 from handler.tissue import TissueLimits, measure
 from scripts.learning.breakhis import FIELD_SIZE, BreakHis, DataSetError, read

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from handler import MANIFEST
 from handler.errors import BadModel
 from handler.images import Field
-from handler.model import MANIFEST, Include, Model
+from handler.model import Include, Model
 from tests.conftest import ROOT
 from tests.synthetic import draw_field
 

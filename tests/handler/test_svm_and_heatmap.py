@@ -49,8 +49,28 @@ def test_heat_map_is_grad_cam_through_the_pooling(svm):
     weights = gradient.mean(dim=(1, 2)) * n_places
     expected = torch.einsum("c,cij->ij", weights, a).detach().numpy()
 
-    own_gradient = svm.gradient(feature_map.mean((1, 2))[None])[0]
-    assert np.allclose(grad_cam(own_gradient, feature_map), expected, rtol=1e-4, atol=1e-6)
+    own_weights = svm.gradient(feature_map.mean((1, 2))[None])[0]
+    cam = grad_cam(own_weights, feature_map, np.zeros(512))
+    assert np.allclose(cam, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_path_gradient_is_the_integral_of_autograd_s(svm):
+    vector = np.random.default_rng(3).gamma(2, 1, 512)
+    start, end = torch.tensor(svm.reference), torch.tensor(vector)
+    steps = torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None]
+    path = (start + steps * (end - start)).requires_grad_()
+    (gradients,) = torch.autograd.grad(decision_in_torch(svm, path).sum(), path)
+    expected = torch.trapezoid(gradients, steps, dim=0).numpy()
+    assert np.allclose(svm.path_gradient(vector), expected, rtol=0.01, atol=1e-6)
+
+
+def test_the_places_of_a_heat_map_sum_to_the_decision(svm):
+    feature_map = np.random.default_rng(4).gamma(2, 1, (512, 7, 11))
+    vector = feature_map.mean((1, 2))
+    cam = grad_cam(svm.path_gradient(vector), feature_map, svm.reference)
+    decision, of_reference = svm.decision_function(np.stack([vector, svm.reference]))
+    assert abs(decision - of_reference) > 0.01
+    assert cam.mean() == pytest.approx(decision - of_reference, abs=1e-3)
 
 
 def test_overlay_has_the_field_size_and_colours_each_side():
