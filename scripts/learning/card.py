@@ -64,8 +64,8 @@ measured.
 - Few patients, one laboratory, one camera, selected fields.
 - Another stain, focus or magnification gives a verdict of no worth; the checks that warn of it are
   simple measures of colour and sharpness and were not validated.
-- The heat map is integrated Grad-CAM of the SVM's decision. It shows what moved the decision, not where a
-  pathologist would find the disease, and was not validated.
+- The heat map is integrated Grad-CAM of the SVM's decision. It shows what moved the decision, not
+  where a pathologist would find the disease, and was not validated.
 
 ## Licence
 
