@@ -31,6 +31,8 @@ def run() -> None:
         print("Starting TorchServe, which takes some seconds ...", flush=True)
         build()
         service.start()
+    else:
+        print("Using the TorchServe that already runs here; it stays when the page is stopped.")
     try:
         _serve_page(settings, host, port)
     except KeyboardInterrupt:
