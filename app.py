@@ -27,13 +27,13 @@ def run() -> None:
         signal.signal(end, signal.default_int_handler)
     service = TorchServe(settings)
     ours = service.process() is None
-    if ours:
-        print("Starting TorchServe, which takes some seconds ...", flush=True)
-        build()
-        service.start()
-    else:
-        print("Using the TorchServe that already runs here; it stays when the page is stopped.")
     try:
+        if ours:
+            print("Starting TorchServe, which takes some seconds ...", flush=True)
+            build()
+            service.start()
+        else:
+            print("Using the TorchServe that already runs here; it stays when the page is stopped.")
         _serve_page(settings, host, port)
     except KeyboardInterrupt:
         print("Stopping ...")

@@ -20,8 +20,6 @@ import numpy as np
 MALIGNANT_RGB = np.array([213, 94, 0], dtype=np.float32)
 BENIGN_RGB = np.array([0, 114, 178], dtype=np.float32)
 MAX_OPACITY = 0.7
-# Longest side of the picture, in pixels: twice that of a BreakHis field.
-MAX_SIDE = 1400
 
 
 def grad_cam(weights: np.ndarray, feature_map: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -57,13 +55,9 @@ def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:
     Returns
     -------
     bytes
-        A PNG of the field's size, or of at most `MAX_SIDE` pixels: the field in grey,
-        so that all colour is evidence, orange for malignant and blue for benign,
-        opaque in proportion to it.
+        A PNG of the field's size: the field in grey, so that all colour is evidence,
+        orange for malignant and blue for benign, opaque in proportion to it.
     """
-    shrink = MAX_SIDE / max(pixels.shape)
-    if shrink < 1:
-        pixels = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     height, width = pixels.shape[:2]
     strength = cam / max(float(np.abs(cam).max()), np.finfo(np.float32).tiny)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]

@@ -15,6 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+# Larger fields are shrunk as they are read, so that a batch of them fits in memory:
+# twice the width of a BreakHis field, four times that of the model's input.
+MAX_SIDE = 1400
 # Told apart from damage only to say so; never decoded.
 OTHER_FORMATS = ("GIF", "JPEG2000", "AVIF", "PPM", "PSD", "ICO", "ICNS", "DDS")
 
@@ -66,7 +69,7 @@ class Field:
     Attributes
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
-        RGB, upright.
+        RGB, upright, at most `MAX_SIDE` pixels wide and high.
     warnings : list of ImageWarning
         What had to be assumed to read it.
     """
@@ -112,6 +115,10 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
             pixels = _to_rgb(ImageOps.exif_transpose(image))
         except Exception as error:  # decoders raise many types
             raise _damaged(error) from error
+    shrink = MAX_SIDE / max(pixels.shape)
+    if shrink < 1:
+        height, width = (max(1, round(shrink * side)) for side in pixels.shape[:2])
+        pixels = resize(pixels, width, height)
     return Field(pixels, [SEVERAL_PAGES] if several_pages else [])
 
 

@@ -133,35 +133,38 @@ def main() -> int:
         description="Run the BreakHis service, or ask it.",
         epilog=RESEARCH_ONLY,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(required=True)
+
     command = commands.add_parser("start", help="start TorchServe and wait until it is ready")
     command.add_argument("--foreground", action="store_true", help="stay until Ctrl-C")
-    commands.add_parser("stop", help="stop TorchServe and its workers")
+    command.set_defaults(run=lambda settings, given: start(settings, given.foreground))
+
+    command = commands.add_parser("stop", help="stop TorchServe and its workers")
+    command.set_defaults(run=lambda settings, given: stop(settings))
+
     command = commands.add_parser("status", help="tell what is served, and where")
     command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=lambda settings, given: status(settings, given.json))
+
     command = commands.add_parser("token", help="print a valid token")
     command.add_argument(
         "kind", nargs="?", choices=get_args(Kind), default="inference", help="which API it is for"
     )
+    command.set_defaults(run=lambda settings, given: token(settings, given.kind))
+
     command = commands.add_parser("predict", help="classify images")
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
+    command.set_defaults(run=lambda settings, given: predict(settings, given.images, given.json))
+
+    given = parser.parse_args()
     try:
-        settings = Settings.from_environment()
-        match arguments.command:
-            case "start":
-                return start(settings, arguments.foreground)
-            case "stop":
-                return stop(settings)
-            case "status":
-                return status(settings, arguments.json)
-            case "token":
-                return token(settings, arguments.kind)
-            case _:
-                return predict(settings, arguments.images, arguments.json)
+        return given.run(Settings.from_environment(), given)
     except ServeError as error:
         print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
         return 1
 
 

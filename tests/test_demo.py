@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def test_start_answer_stop(archive, fresh_settings, field_png, tmp_path, end):
     assert processes_of(fresh_settings) == []
     uploads = fresh_settings.run_dir / "uploads"
     assert not [path for path in uploads.rglob("*") if path.is_file()]
+
+
+def test_ctrl_c_while_starting_leaves_nothing(fresh_settings):
+    process = subprocess.Popen(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment(fresh_settings, GRADIO_SERVER_PORT=str(free_port())),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not processes_of(fresh_settings) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in output
+    assert processes_of(fresh_settings) == []
 
 
 def test_a_taken_page_port_is_named_before_anything_starts(fresh_settings):

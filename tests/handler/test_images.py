@@ -64,6 +64,12 @@ def test_palette_grey_and_cmyk_become_rgb():
         assert pixels.dtype == np.uint8
 
 
+def test_large_fields_are_shrunk_and_keep_their_shape():
+    pixels = read_field(encode(np.full((300, 4000, 3), 90, np.uint8))).pixels
+    assert pixels.shape == (105, 1400, 3)
+    assert (pixels == 90).all()
+
+
 def test_exif_rotation_is_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright

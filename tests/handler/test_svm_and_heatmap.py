@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from handler.heatmap import MAX_SIDE, grad_cam, overlay
+from handler.heatmap import grad_cam, overlay
 from handler.svm import DecisionRule, Svm
 
 
@@ -85,10 +85,9 @@ def test_overlay_has_the_field_size_and_colours_each_side():
     assert abs(red_minus_blue[46, 70]) < 5
 
 
-def test_overlay_of_a_flat_map_is_the_grey_field_and_large_fields_shrink():
-    pixels = np.full((300, 4000, 3), 90, np.uint8)
+def test_overlay_of_a_flat_map_is_the_grey_field():
+    pixels = np.full((30, 40, 3), 90, np.uint8)
     picture = np.asarray(Image.open(io.BytesIO(overlay(pixels, np.zeros((2, 3), np.float32)))))
-    assert picture.shape == (105, MAX_SIDE, 3)
     assert (picture == 90).all()
 
 
