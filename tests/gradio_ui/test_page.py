@@ -164,3 +164,13 @@ def test_two_fields_get_their_own_answers(page_url, client, tmp_path):
         assert client.predict(file).verdict in html
         expected = client.explain(file)
         assert np.array_equal(Image.open(heatmap), Image.open(io.BytesIO(expected)))
+
+
+def test_the_page_reads_no_file_that_was_not_uploaded(page_url, service):
+    for path in (service.key_file, Path("/etc/passwd")):
+        data = {"data": [{"path": str(path), "meta": {"_type": "gradio.FileData"}}]}
+        sent = requests.post(f"{page_url}/gradio_api/call/classify", json=data, timeout=30)
+        events = f"{page_url}/gradio_api/call/classify/{sent.json()['event_id']}"
+        answer = requests.get(events, timeout=30).text
+        assert "event: error" in answer
+        assert requests.get(f"{page_url}/gradio_api/file={path}", timeout=30).status_code == 403
