@@ -61,7 +61,8 @@ measured.
 
 ## Limits
 
-- Few patients, one laboratory, one camera, selected fields.
+- Few patients, one laboratory, one camera, selected fields. With so few, another seed, which also
+  deals the patients into other folds, moves the 40X figures by several hundredths.
 - Another stain, focus or magnification gives a verdict of no worth; the checks that warn of it are
   simple measures of colour and sharpness and were not validated.
 - The heat map is integrated Grad-CAM of the SVM's decision. It shows what moved the decision, not
