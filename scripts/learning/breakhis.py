@@ -38,9 +38,6 @@ EVA_VALIDATION_SLIDES = frozenset(
     )
 )
 
-# The one slide that is filed under two tumour types, DC and LC.
-AMBIGUOUS_ACCESSION = "13412"
-
 NAME = re.compile(
     r"SOB_(?P<malignancy>[BM])_(?P<type>[A-Z]+)-(?P<year>\d+)-(?P<accession>\d+)(?P<part>[A-Z]*)"
     r"-(?P<magnification>\d+)-(?P<sequence>s?\d+)\.(?:png|jpe?g)",
@@ -121,9 +118,9 @@ class BreakHis:
         pictures = sorted(
             p for p in root.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg")
         )
-        read = {path: FieldImage.from_path(path) for path in pictures}
-        self.images = [image for image in read.values() if image is not None]
-        self.odd = [path for path, image in read.items() if image is None]
+        named = {path: FieldImage.from_path(path) for path in pictures}
+        self.images = [image for image in named.values() if image is not None]
+        self.odd = [path for path, image in named.items() if image is None]
         if len({image.malignant for image in self.images}) < 2:
             raise DataSetError(
                 f"No BreakHis images of both classes in {root}. Give the folder that "

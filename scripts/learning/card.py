@@ -31,8 +31,8 @@ malignant patients (accession numbers), all of one laboratory.
 {images}
 
 Fields of 100X and 200X were resampled to the pixel size of a 40X field and made as soft as one. The
-40X images are few, and come from few patients: the intervals below are wide, and honest. How the
-model does on another laboratory's images was not measured.
+40X images are few, and come from few patients, so the intervals below are wide. How the model does
+on another laboratory's images was not measured.
 
 ## Training
 
@@ -62,7 +62,7 @@ measured.
 ## Limits
 
 - Few patients, one laboratory, one camera, selected fields. With so few, another seed, which also
-  deals the patients into other folds, moves the 40X figures by several hundredths.
+  deals the patients into other folds, can move the 40X figures by a tenth: run it with `--seed 1`.
 - Another stain, focus or magnification gives a verdict of no worth; the checks that warn of it are
   simple measures of colour and sharpness and were not validated.
 - The heat map is integrated Grad-CAM of the SVM's decision. It shows what moved the decision, not

@@ -1,4 +1,5 @@
-import re
+import hashlib
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -103,8 +104,20 @@ def test_eva_split_has_the_published_counts():
     }
 
 
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True)
+    return [ROOT / name for name in listed.stdout.decode().splitlines()]
+
+
+def test_no_picture_is_in_the_repository():
+    suffixes = {path.suffix.lower() for path in tracked_files()}
+    assert suffixes.isdisjoint({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+
+
 @needs_data
-def test_no_image_of_the_data_set_is_in_the_repository():
-    tracked = [path.name for path in ROOT.rglob("SOB_*") if ".venv" not in path.parts]
-    assert tracked == []
-    assert not re.search(r"\.(png|jpe?g)$", " ".join(p.name for p in ROOT.glob("model_store/*")))
+def test_no_file_of_the_data_or_the_starting_weights_is_in_the_repository():
+    given = [path for path in SHARED.parent.rglob("*") if path.is_file()]
+    digests = {hashlib.sha256(path.read_bytes()).digest() for path in given}
+    assert len(digests) > 1000
+    copied = [p for p in tracked_files() if hashlib.sha256(p.read_bytes()).digest() in digests]
+    assert copied == []

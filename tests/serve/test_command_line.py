@@ -114,7 +114,15 @@ def test_a_damaged_archive_is_named_and_nothing_stays(archive, fresh_settings, t
     assert processes_of(fresh_settings) == []
 
 
+def test_an_empty_setting_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("BREAKHIS_RUN_DIR", "")
+    assert Settings.from_environment().run_dir == Settings.run_dir
+
+
 def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_settings):
+    somebodys = fresh_settings.run_dir / "tmp" / "file"  # a run folder may hold other things
+    somebodys.parent.mkdir()
+    somebodys.touch()
     process = subprocess.Popen(
         [sys.executable, "-m", "serve", "start", "--foreground"],
         cwd=ROOT,
@@ -130,6 +138,7 @@ def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_set
     assert process.wait(60) == 0
     assert processes_of(fresh_settings) == []
     assert not fresh_settings.key_file.exists()
+    assert somebodys.exists()
 
 
 def test_expired_tokens_start_to_stop(archive, fresh_settings, field_png):
