@@ -24,7 +24,8 @@ from handler import CARD, MANIFEST
 from handler.images import read_field
 from handler.svm import CLASSES, DecisionRule
 from handler.tissue import TissueLimits, measure
-from scripts.learning.breakhis import FIELD_SIZE, BreakHis, DataSetError, read
+from scripts.errors import NoStartingWeights, ScriptError
+from scripts.learning.breakhis import FIELD_SIZE, BreakHis, read
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule
 from scripts.learning.card import model_card
 from scripts.learning.crossval import Run, half, write
@@ -38,10 +39,6 @@ VERSION = "1.0"
 
 RECIPE = Recipe()
 QUICK = Recipe(steps=25, mosaics=2)
-
-
-class NoStartingWeights(RuntimeError):
-    """There are neither ImageNet weights on disk nor a network to fetch them."""
 
 
 def main() -> None:
@@ -86,7 +83,7 @@ def main() -> None:
                 work=WORK / "full",
                 destination=MODEL_STORE,
             )
-    except (DataSetError, NoStartingWeights) as error:
+    except ScriptError as error:
         parser.exit(1, f"{error}\n")
 
 

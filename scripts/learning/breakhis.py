@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from handler.images import read_field, resize
+from scripts.errors import DataSetError
 
 # The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
 UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
@@ -43,10 +44,6 @@ NAME = re.compile(
     r"-(?P<magnification>\d+)-(?P<sequence>s?\d+)\.(?:png|jpe?g)",
     re.IGNORECASE,
 )
-
-
-class DataSetError(RuntimeError):
-    """The folder does not hold what is needed of BreakHis."""
 
 
 @dataclass(frozen=True, order=True)

@@ -10,8 +10,8 @@ from sklearn.svm import SVC
 
 from handler.features import TorchEngine
 from handler.resnet import N_FEATURES, Trunk
+from scripts.errors import DataSetError
 from scripts.learning.augment import TYPICAL_SOFTENING_UM, mosaic, soften
-from scripts.learning.breakhis import DataSetError
 from scripts.learning.finetune import Recipe, Sample, group_by_patient
 
 

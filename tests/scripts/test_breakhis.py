@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.errors import DataSetError
 from scripts.learning.breakhis import (
     BreakHis,
-    DataSetError,
     FieldImage,
     eva_split,
     official_fold,

@@ -1,0 +1,17 @@
+"""Every way in which a script can fail, each saying what to do about it."""
+
+
+class ScriptError(RuntimeError):
+    """Something that the person at the terminal can put right."""
+
+
+class DataSetError(ScriptError):
+    """The folder does not hold what is needed of BreakHis."""
+
+
+class DownloadError(ScriptError):
+    """The data set can't be fetched."""
+
+
+class NoStartingWeights(ScriptError):
+    """There are neither ImageNet weights on disk nor a network to fetch them."""
