@@ -7,3 +7,4 @@ archive runs in any TorchServe that has its requirements.
 # Files of a model's folder that the manifest does not name.
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
+EVALUATION = "evaluation.json"

@@ -59,7 +59,7 @@ def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:
         orange for malignant and blue for benign, opaque in proportion to it.
     """
     height, width = pixels.shape[:2]
-    strength = cam / max(float(np.abs(cam).max()), np.finfo(np.float32).tiny)
+    strength = np.ascontiguousarray(cam) / max(float(np.abs(cam).max()), np.finfo(np.float32).tiny)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     strength = np.clip(strength, -1, 1)
     colour = np.where(strength > 0, MALIGNANT_RGB, BENIGN_RGB)

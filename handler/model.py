@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from handler import CARD, MANIFEST
+from handler import CARD, EVALUATION, MANIFEST
 from handler.errors import BadModel
 from handler.features import TorchEngine, load_trunk
 from handler.heatmap import grad_cam, overlay
@@ -81,10 +81,18 @@ class Model:
     """
 
     def __init__(
-        self, identity: ModelId, manifest: dict[str, Any], engine: TorchEngine, svm: Svm, card: str
+        self,
+        identity: ModelId,
+        manifest: dict[str, Any],
+        engine: TorchEngine,
+        svm: Svm,
+        *,
+        evaluation: dict[str, Any],
+        card: str,
     ) -> None:
         self.identity = identity
         self.manifest = manifest
+        self.evaluation = evaluation
         self.card = card
         self._engine = engine
         self._svm = svm
@@ -107,13 +115,18 @@ class Model:
         Raises
         ------
         BadModel
-            A file is missing, or its sha256 is not the manifest's. Nothing of such
-            a file is unpickled.
+            A file is missing, its sha256 is not the manifest's, or the figures are those
+            of another model. Nothing of a changed file is unpickled.
         """
         raw = _read(folder / MANIFEST)
         manifest = json.loads(raw)
         identity = ModelId(manifest["name"], manifest["version"], hashlib.sha256(raw).hexdigest())
         weights, svm = (_verified(folder, manifest["files"][part]) for part in ("weights", "svm"))
+        evaluation = json.loads(_read(folder / EVALUATION))
+        if evaluation["model"] != {n: entry["sha256"] for n, entry in manifest["files"].items()}:
+            raise BadModel(
+                f"The figures in {EVALUATION} are those of another model. Run scripts.evaluate."
+            )
         preprocessing = manifest["preprocessing"]
         trunk = load_trunk(weights, preprocessing["mean"], preprocessing["std"])
         return cls(
@@ -121,15 +134,17 @@ class Model:
             manifest,
             TorchEngine(trunk, device),
             Svm.from_pickle(svm),
-            _read(folder / CARD).decode("utf-8"),
+            evaluation=evaluation,
+            card=_read(folder / CARD).decode("utf-8"),
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known of the model: identity, engine, manifest, card."""
+        """Return what is known of the model: identity, engine, manifest, figures, card."""
         return {
             "model": vars(self.identity),
             "engine": self._engine.name,
             "manifest": self.manifest,
+            "evaluation": self.evaluation,
             "card": self.card,
         }
 
@@ -152,17 +167,15 @@ class Model:
         if not fields:
             return []
         include = include or [Include()] * len(fields)
-        inputs = np.stack([resize(field.pixels, *self._size) for field in fields])
-        vectors, maps = self._engine.extract(inputs)
+        vectors, maps = self._engine.extract(self._inputs(fields))
         decisions = self._svm.decision_function(vectors)
         predictions = []
         for i, (field, extras) in enumerate(zip(fields, include, strict=True)):
             heatmap = None
             if extras.heatmap:
-                weights = self._svm.path_gradient(vectors[i])
-                heatmap = overlay(field.pixels, grad_cam(weights, maps[i], self._svm.reference))
+                heatmap = overlay(field.pixels, self._attribution(field, vectors[i], maps[i]))
             decision = float(decisions[i])
-            tissue = check(field.pixels, self._tissue_limits)
+            tissue = check(_landscape(field.pixels), self._tissue_limits)
             predictions.append(
                 Prediction(
                     label=self._rule.label(decision),
@@ -177,12 +190,41 @@ class Model:
             )
         return predictions
 
+    def attribute(self, field: Field) -> tuple[np.ndarray, float]:
+        """Tell what each place of a field adds to its decision.
+
+        Returns
+        -------
+        attribution : ndarray of float32, shape (rows, columns)
+            See `handler.heatmap.grad_cam`.
+        decision : float
+        """
+        vectors, maps = self._engine.extract(self._inputs([field]))
+        decision = float(self._svm.decision_function(vectors)[0])
+        return self._attribution(field, vectors[0], maps[0]), decision
+
+    def _inputs(self, fields: Sequence[Field]) -> np.ndarray:
+        return np.stack([resize(_landscape(field.pixels), *self._size) for field in fields])
+
+    def _attribution(self, field: Field, vector: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
+        cam = grad_cam(self._svm.path_gradient(vector), feature_map, self._svm.reference)
+        return np.rot90(cam, -1) if _is_portrait(field.pixels) else cam
+
     def _verdict(self, decision: float, tissue: TissueCheck) -> Verdict:
         if not tissue.known:
             return "rejected"
         if self._rule.is_uncertain(decision):
             return "uncertain"
         return self._rule.label(decision)
+
+
+def _is_portrait(pixels: np.ndarray) -> bool:
+    return pixels.shape[0] > pixels.shape[1]
+
+
+def _landscape(pixels: np.ndarray) -> np.ndarray:
+    """Turn a portrait field, which the resizing would squash; tissue has no up and down."""
+    return np.ascontiguousarray(np.rot90(pixels)) if _is_portrait(pixels) else pixels
 
 
 def _read(path: Path) -> bytes:

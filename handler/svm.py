@@ -48,7 +48,8 @@ class Svm:
         return self.pipeline.decision_function(vectors)
 
     @cached_property
-    def _gamma(self) -> float:
+    def gamma(self) -> float:
+        """Return the width of the kernel exp(-gamma |z - s|^2)."""
         # With gamma="scale" the fitted value is only in the private attribute.
         return float(self._svc._gamma)
 
@@ -68,8 +69,8 @@ class Svm:
         """
         z = self._scaler.transform(vectors)
         away = z[:, None, :] - self._svc.support_vectors_[None]
-        kernel = np.exp(-self._gamma * np.square(away).sum(axis=2))
-        weight = -2 * self._gamma * self._svc.dual_coef_[0] * kernel
+        kernel = np.exp(-self.gamma * np.square(away).sum(axis=2))
+        weight = -2 * self.gamma * self._svc.dual_coef_[0] * kernel
         return np.einsum("ns,nsf->nf", weight, away) / self._scaler.scale_
 
     @property

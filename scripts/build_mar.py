@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from handler import CARD, MANIFEST
+from handler import CARD, EVALUATION, MANIFEST
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_STORE = ROOT / "model_store"
@@ -33,7 +33,7 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
     Parameters
     ----------
     model : Path
-        Folder with the manifest, the files that it names, and the model card.
+        Folder with the manifest, the files that it names, the figures and the model card.
     archive : Path
         File to write, replaced as a whole once it is complete.
 
@@ -52,7 +52,12 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
             stage / "handler",
             ignore=shutil.ignore_patterns("__pycache__", "breakhis_handler.py", "*.yaml"),
         )
-        for name in (MANIFEST, CARD, *(entry["name"] for entry in manifest["files"].values())):
+        for name in (
+            MANIFEST,
+            EVALUATION,
+            CARD,
+            *(entry["name"] for entry in manifest["files"].values()),
+        ):
             shutil.copy(model / name, stage)
         # The archiver works in, and afterwards deletes, a folder named like the
         # model in the temporary directory: it gets one of its own.

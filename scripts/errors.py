@@ -15,3 +15,7 @@ class DownloadError(ScriptError):
 
 class NoStartingWeights(ScriptError):
     """There are neither ImageNet weights on disk nor a network to fetch them."""
+
+
+class NoCheckpoints(ScriptError):
+    """The models of the cross-validation are not there, or are those of another run."""

@@ -9,34 +9,55 @@ same data and settings.
 import argparse
 import hashlib
 import json
-import os
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import Progress, track
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from handler import CARD, MANIFEST
 from handler.images import read_field
-from handler.svm import CLASSES, DecisionRule
+from handler.svm import CLASSES
 from handler.tissue import TissueLimits, measure
 from scripts.errors import NoStartingWeights, ScriptError
+from scripts.evaluate import evaluate
 from scripts.learning.breakhis import FIELD_SIZE, BreakHis, read
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule
-from scripts.learning.card import model_card
 from scripts.learning.crossval import Run, half, write
-from scripts.learning.figures import figures
 from scripts.learning.finetune import MAGNIFICATIONS, MEAN, STD, Recipe, Sample
+from scripts.learning.places import (
+    CHECKPOINTS,
+    MODEL_STORE,
+    OUT_OF_FOLD,
+    SHARED,
+    add_data_argument,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL_STORE = ROOT / "model_store"
-WORK = ROOT / ".work" / "train"
-VERSION = "1.0"
+VERSION = "1.1"
 
+
+@dataclass(frozen=True)
+class Plan:
+    """How the figures are measured.
+
+    Attributes
+    ----------
+    folds : int
+        Of each cross-validation.
+    repetitions : int
+        Of the cross-validation, each with other folds and another seed: with few
+        patients the folds move the figures more than most changes of the recipe do.
+    """
+
+    folds: int
+    repetitions: int
+
+
+PLAN = Plan(folds=5, repetitions=3)
+QUICK_PLAN = Plan(folds=2, repetitions=1)
 RECIPE = Recipe()
 QUICK = Recipe(steps=25, mosaics=2)
 
@@ -44,12 +65,7 @@ QUICK = Recipe(steps=25, mosaics=2)
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=os.environ.get("BREAKHIS_DATA", ROOT.parent / "shared" / "breakhis"),
-        help="folder with BreakHis images (default: $BREAKHIS_DATA, else ../shared/breakhis)",
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--weights",
         type=Path,
@@ -57,44 +73,26 @@ def main() -> None:
         "(default: torchvision's ImageNet weights)",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation")
     parser.add_argument(
         "--quick",
         action="store_true",
         help="a poorer model in a few minutes, kept apart from the one that is served",
     )
     args = parser.parse_args()
+    work = CHECKPOINTS / ("quick" if args.quick else "full")
+    destination = work / "model" if args.quick else MODEL_STORE
+    recipe = replace(QUICK if args.quick else RECIPE, seed=args.seed)
+    plan = QUICK_PLAN if args.quick else PLAN
     try:
-        if args.quick:
-            train(
-                args.data,
-                args.weights,
-                replace(QUICK, seed=args.seed),
-                folds=2,
-                work=WORK / "quick",
-                destination=WORK / "quick" / "model",
-            )
-        else:
-            train(
-                args.data,
-                args.weights,
-                replace(RECIPE, seed=args.seed),
-                folds=args.folds,
-                work=WORK / "full",
-                destination=MODEL_STORE,
-            )
+        train(args.data, args.weights, recipe, plan, work=work, destination=destination)
+        evaluate(args.data, work, destination)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
+    print(f"Wrote the model and its card, {destination / CARD}.")
 
 
 def train(
-    root: Path,
-    weights: Path | None,
-    recipe: Recipe,
-    *,
-    folds: int,
-    work: Path,
-    destination: Path,
+    root: Path, weights: Path | None, recipe: Recipe, plan: Plan, *, work: Path, destination: Path
 ) -> None:
     """Cross-validate, fit on all patients, and write the model.
 
@@ -105,7 +103,7 @@ def train(
     weights : Path or None
         See `starting_weights`.
     recipe : Recipe
-    folds : int
+    plan : Plan
     work : Path
         Folder for checkpoints.
     destination : Path
@@ -116,17 +114,17 @@ def train(
         print("Note:", problem)
     start, start_name = starting_weights(weights)
     used = [image for image in data.images if image.magnification in MAGNIFICATIONS]
+    recipe = recipe.for_images(len(used))
     samples = [
         Sample(image, read(image, recipe.width, recipe.height)) for image in track(used, "Reading ")
     ]
-    run = Run(samples, start, recipe, folds, work)
+    run = Run(samples, start, recipe, work)
     run.prepare()
     with Progress() as progress:
-        task = progress.add_task("Training", total=(folds + 1) * recipe.steps)
-        rows = run.out_of_fold(lambda: progress.advance(task))
+        fits = plan.folds * plan.repetitions + 1
+        task = progress.add_task("Training", total=fits * recipe.steps)
+        judged = run.cross_validate(plan.folds, plan.repetitions, lambda: progress.advance(task))
         trunk, classifier = run.final(lambda: progress.advance(task))
-
-    rule, measured = judge(rows)
     about = {
         "preprocessing": {
             "width": recipe.width,
@@ -134,20 +132,18 @@ def train(
             "mean": MEAN,
             "std": STD,
         },
-        "decision_rule": vars(rule),
+        "decision_rule": vars(decision_rule(judged)),
         "tissue_limits": vars(tissue_limits(data)),
         "training": {
             **summary(data),
             "starting_weights": start_name,
-            "folds": folds,
+            **asdict(plan),
             "tolerated_risk": TOLERATED_RISK,
-            "recipe": recipe.to_json(),
+            "recipe": asdict(recipe),
         },
-        "metrics": measured,
     }
-    write(destination / "out_of_fold.json", json.dumps(rows, indent=1).encode())
+    write(destination / OUT_OF_FOLD, judged.to_json().encode())
     write_model(destination, save(half(trunk)), pickle.dumps(classifier.shipped()), about)
-    print(json.dumps(measured, indent=2))
 
 
 def starting_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
@@ -168,7 +164,7 @@ def starting_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
             full = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
             return {k: v for k, v in full.items() if not k.startswith("fc.")}, "IMAGENET1K_V1"
         except OSError:
-            found = sorted((ROOT.parent / "shared" / "weights").glob("resnet18*.safetensors"))
+            found = sorted((SHARED / "weights").glob("resnet18*.safetensors"))
             if not found:
                 raise NoStartingWeights(
                     "Torchvision's ImageNet weights can't be fetched. Connect to the internet, "
@@ -209,29 +205,8 @@ def tissue_limits(data: BreakHis) -> TissueLimits:
     )
 
 
-def judge(rows: list[dict[str, Any]]) -> tuple[DecisionRule, dict[str, Any]]:
-    """Derive the decision rule, and measure every magnification with it."""
-    decisions = np.array([row["decision"] for row in rows])
-    malignant = np.array([row["malignant"] for row in rows])
-    patients = np.array([row["patient"] for row in rows])
-    magnifications = np.array([row["magnification"] for row in rows])
-    rule = decision_rule(decisions, malignant, patients, magnifications)
-    measured = {}
-    for m in MAGNIFICATIONS:
-        own = magnifications == m
-        if len(set(malignant[own])) == 2:
-            measured[f"{m}X"] = figures(
-                decisions[own], malignant[own], patients[own], rule.threshold
-            )
-            given = np.array([not rule.is_uncertain(decision) for decision in decisions[own]])
-            wrong = (decisions[own] >= rule.threshold) != malignant[own]
-            measured[f"{m}X"]["image"]["abstained"] = float((~given).mean())
-            measured[f"{m}X"]["image"]["wrong_verdicts"] = float((wrong & given).mean())
-    return rule, measured
-
-
 def write_model(folder: Path, weights: bytes, svm: bytes, about: dict[str, Any]) -> None:
-    """Write weights, SVM and card, and last the manifest that makes them the model.
+    """Write weights and SVM, and last the manifest that makes them the model.
 
     Parameters
     ----------
@@ -257,7 +232,6 @@ def write_model(folder: Path, weights: bytes, svm: bytes, about: dict[str, Any])
         "files": files,
         **about,
     }
-    write(folder / CARD, model_card(manifest).encode())
     write(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
 
 

@@ -30,7 +30,7 @@ class Management:
         """Return TorchServe's description of the model.
 
         Its ``customizedMetadata`` is the model's own: identity, engine, manifest
-        with the metrics, and card.
+        figures and card.
 
         Raises
         ------

@@ -144,6 +144,14 @@ class BreakHis:
         found += [
             f"patient {p} has images of both classes" for p, c in classes.items() if len(c) > 1
         ]
+        types = defaultdict(set)
+        for image in self.images:
+            types[image.slide].add(image.tumour_type)
+        found += [
+            f"slide {slide} is filed under {' and '.join(sorted(t))}"
+            for slide, t in types.items()
+            if len(t) > 1
+        ]
         found += [f"{path} is not named as in BreakHis" for path in self.odd]
         return found
 

@@ -8,26 +8,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from handler.svm import DecisionRule
+from scripts.learning.judged import Judged
 
 # No verdict where the calibrated chance that it is wrong is larger than this.
 TOLERATED_RISK = 0.25
 
 
-def patient_weights(patients: Iterable[str], magnifications: Iterable[int]) -> np.ndarray:
-    """Weights, shape (n,): 1 for each patient, shared by magnifications, then by images."""
-    images = Counter(zip(patients, magnifications, strict=True))
-    seen_at = Counter(patient for patient, _ in images)
-    return np.array(
-        [1 / seen_at[p] / images[p, m] for p, m in zip(patients, magnifications, strict=True)]
-    )
-
-
-def decision_rule(
-    decisions: np.ndarray,
-    malignant: np.ndarray,
-    patients: Iterable[str],
-    magnifications: Iterable[int],
-) -> DecisionRule:
+def decision_rule(judged: Judged) -> DecisionRule:
     """Derive the rule from decision values of patients that the model never saw.
 
     - Threshold: 0. The SVM is fitted with both classes of equal weight, so 0 is where
@@ -41,17 +28,58 @@ def decision_rule(
 
     Parameters
     ----------
-    decisions : ndarray, shape (n,)
-        Out-of-fold.
-    malignant : ndarray of bool, shape (n,)
-    patients : iterable of str
-    magnifications : iterable of int
+    judged : Judged
+        All magnifications.
     """
-    weights = patient_weights(patients, magnifications)
-    slope, intercept = fit_platt(decisions, malignant, weights)
+    slope, intercept = _fit(judged, np.ones(len(judged.patients), bool))
     certain = math.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
     low, high = (-certain - intercept) / slope, (certain - intercept) / slope
     return DecisionRule(0.0, (min(low, 0.0), max(high, 0.0)), slope, intercept)
+
+
+def held_out_probabilities(judged: Judged) -> np.ndarray:
+    """Calibrate each patient's decisions on all the other patients.
+
+    The shipped calibration is fitted to every patient at hand, so its error can only
+    be measured in this way.
+
+    Parameters
+    ----------
+    judged : Judged
+        All magnifications.
+
+    Returns
+    -------
+    ndarray, shape (repetitions, n)
+        Probabilities of malignancy.
+    """
+    probabilities = np.empty_like(judged.decisions)
+    for own in judged.members():
+        others = np.ones(len(judged.patients), bool)
+        others[own] = False
+        slope, intercept = _fit(judged, others)
+        logits = slope * judged.decisions[:, own] + intercept
+        probabilities[:, own] = 1 / (1 + np.exp(-logits))
+    return probabilities
+
+
+def _fit(judged: Judged, chosen: np.ndarray) -> tuple[float, float]:
+    weights = patient_weights(judged.patients[chosen], judged.magnifications[chosen])
+    repetitions = len(judged.decisions)
+    return fit_platt(
+        judged.decisions[:, chosen].ravel(),
+        np.tile(judged.malignant[chosen], repetitions),
+        np.tile(weights / repetitions, repetitions),
+    )
+
+
+def patient_weights(patients: Iterable[str], magnifications: Iterable[int]) -> np.ndarray:
+    """Weights, shape (n,): 1 for each patient, shared by magnifications, then by images."""
+    images = Counter(zip(patients, magnifications, strict=True))
+    seen_at = Counter(patient for patient, _ in images)
+    return np.array(
+        [1 / seen_at[p] / images[p, m] for p, m in zip(patients, magnifications, strict=True)]
+    )
 
 
 def fit_platt(

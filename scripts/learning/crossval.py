@@ -3,11 +3,14 @@
 import hashlib
 import json
 import pickle
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -16,8 +19,10 @@ from handler.resnet import Trunk
 from scripts.learning.breakhis import patient_folds
 from scripts.learning.field_svm import FieldClassifier, decide, fit_svm
 from scripts.learning.finetune import MAGNIFICATIONS, MEAN, STD, Recipe, Sample, fine_tune
+from scripts.learning.judged import Judged
 
 SETTINGS = "settings.json"
+FITS = "fits"
 WEIGHTS = "weights.safetensors"
 CLASSIFIER = "classifier.pkl"
 DECISIONS = "decisions.json"
@@ -33,16 +38,14 @@ class Run:
     start : dict of str to Tensor
         Starting weights.
     recipe : Recipe
-    n_folds : int
     folder : Path
-        A run with the same samples, weights and settings resumes here; any other
+        A run with the same samples, weights and recipe resumes here; any other
         starts anew.
     """
 
     samples: list[Sample]
     start: dict[str, Tensor]
     recipe: Recipe
-    n_folds: int
     folder: Path
 
     def prepare(self) -> None:
@@ -51,68 +54,94 @@ class Run:
         wanted = json.dumps(self._fingerprint(), indent=2)
         if settings.exists() and settings.read_text("utf-8") == wanted:
             return
-        for fold in self.folder.glob("fold*"):
-            for file in fold.iterdir():
-                file.unlink()
-            fold.rmdir()
+        if (self.folder / FITS).exists():
+            shutil.rmtree(self.folder / FITS)
         write(settings, wanted.encode())
 
-    def out_of_fold(self, on_step: Callable[[], None]) -> list[dict[str, Any]]:
-        """Decide every image with a model that never saw its patient.
+    def cross_validate(
+        self, n_folds: int, n_repetitions: int, on_step: Callable[[], None]
+    ) -> Judged:
+        """Judge every image, once a repetition, with a model that never saw its patient.
+
+        Each repetition deals the patients into other folds and trains with another seed.
+        """
+        images = [sample.image for sample in self.samples]
+        decisions = np.empty((n_repetitions, len(images)))
+        folds = np.empty((n_repetitions, len(images)), int)
+        for r in range(n_repetitions):
+            seed = self.recipe.seed + r
+            fold_of = patient_folds(images, n_folds, seed)
+            folds[r] = [fold_of[image.patient] for image in images]
+            for k in range(n_folds):
+                held_out = folds[r] == k
+                name = fold_folder(self.folder, r, k, n_folds).name
+                decisions[r, held_out] = self.judge(name, ~held_out, held_out, seed, on_step)
+        return Judged(
+            np.array([image.path.name for image in images]),
+            np.array([image.patient for image in images]),
+            np.array([image.tumour_type for image in images]),
+            np.array([image.malignant for image in images]),
+            np.array([image.magnification for image in images]),
+            folds,
+            decisions,
+        )
+
+    def judge(
+        self,
+        name: str,
+        training: np.ndarray,
+        held_out: np.ndarray,
+        seed: int,
+        on_step: Callable[[], None],
+    ) -> np.ndarray:
+        """Fit on some samples, and decide others.
+
+        Parameters
+        ----------
+        name : str
+            Of the split; the checkpoint's folder.
+        training, held_out : ndarray of bool, shape (n,)
+        seed : int
+        on_step : callable
 
         Returns
         -------
-        list of dict
-            ``name``, ``patient``, ``tumour_type``, ``magnification``, ``malignant``,
-            ``fold``, ``decision``.
+        ndarray, shape (number held out,)
         """
-        folds = patient_folds([s.image for s in self.samples], self.n_folds, self.recipe.seed)
-        rows = []
-        for k in range(self.n_folds):
-            checkpoint = self.folder / f"fold{k}" / DECISIONS
-            if checkpoint.exists():
-                for _ in range(self.recipe.steps):
-                    on_step()
-            else:
-                training = [s for s in self.samples if folds[s.image.patient] != k]
-                held_out = [s for s in self.samples if folds[s.image.patient] == k]
-                trunk, classifier = self._fit(training, checkpoint.parent, on_step)
-                decisions = decide(trunk, classifier, held_out, self.recipe)
-                decided = [
-                    {
-                        "name": s.image.path.name,
-                        "patient": s.image.patient,
-                        "tumour_type": s.image.tumour_type,
-                        "magnification": s.image.magnification,
-                        "malignant": s.image.malignant,
-                        "fold": k,
-                        "decision": float(d),
-                    }
-                    for s, d in zip(held_out, decisions, strict=True)
-                ]
-                write(checkpoint, json.dumps(decided, indent=1).encode())
-            rows += json.loads(checkpoint.read_text("utf-8"))
-        return rows
+        checkpoint = self.folder / FITS / name / DECISIONS
+        if checkpoint.exists():
+            self._skip(on_step)
+        else:
+            trunk, classifier = self._fit(training, seed, checkpoint.parent, on_step)
+            samples = list(compress(self.samples, held_out))
+            decisions = decide(trunk, classifier, samples, self.recipe)
+            write(checkpoint, json.dumps(decisions.tolist()).encode())
+        return np.array(json.loads(checkpoint.read_text("utf-8")))
 
     def final(self, on_step: Callable[[], None]) -> tuple[Trunk, FieldClassifier]:
         """Fit on all patients."""
-        folder = self.folder / "fold_all"
+        folder = self.folder / FITS / "all"
         if (folder / CLASSIFIER).exists():
-            for _ in range(self.recipe.steps):
-                on_step()
+            self._skip(on_step)
             return open_fold(folder)
-        return self._fit(self.samples, folder, on_step)
+        everyone = np.ones(len(self.samples), bool)
+        return self._fit(everyone, self.recipe.seed, folder, on_step)
 
     def _fit(
-        self, samples: list[Sample], folder: Path, on_step: Callable[[], None]
+        self, training: np.ndarray, seed: int, folder: Path, on_step: Callable[[], None]
     ) -> tuple[Trunk, FieldClassifier]:
-        trunk = fine_tune(samples, self.start, self.recipe, on_step)
+        samples, recipe = list(compress(self.samples, training)), replace(self.recipe, seed=seed)
+        trunk = fine_tune(samples, self.start, recipe, on_step)
         # Features are computed with the weights as they are served, in half precision.
         write(folder / WEIGHTS, save(half(trunk)))
         trunk.resnet.load_state_dict(load_file(folder / WEIGHTS))
-        classifier = fit_svm(trunk, samples, self.recipe)
+        classifier = fit_svm(trunk, samples, recipe)
         write(folder / CLASSIFIER, pickle.dumps(classifier))
         return trunk, classifier
+
+    def _skip(self, on_step: Callable[[], None]) -> None:
+        for _ in range(self.recipe.steps):
+            on_step()
 
     def _fingerprint(self) -> dict[str, Any]:
         pixels, weights = hashlib.sha256(), hashlib.sha256()
@@ -121,12 +150,16 @@ class Run:
         for name in sorted(self.start):
             weights.update(name.encode() + self.start[name].numpy().tobytes())
         return {
-            "recipe": self.recipe.to_json(),
-            "folds": self.n_folds,
+            "recipe": asdict(self.recipe),
             "magnifications": MAGNIFICATIONS,
             "samples": pixels.hexdigest(),
             "start": weights.hexdigest(),
         }
+
+
+def fold_folder(work: Path, repetition: int, fold: int, n_folds: int) -> Path:
+    """Name the folder of one fold's checkpoint in the folder of a run."""
+    return work / FITS / f"repetition{repetition}-fold{fold}of{n_folds}"
 
 
 def open_fold(folder: Path) -> tuple[Trunk, FieldClassifier]:

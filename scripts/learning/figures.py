@@ -1,4 +1,8 @@
-"""How good decisions are, by image and by patient, with intervals."""
+"""How good decisions on unseen patients are, by image and by patient, with intervals.
+
+The cross-validation is repeated with other folds and seeds: every figure is the mean
+over the repetitions, each of which judges every image once.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,77 +10,175 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from handler.svm import DecisionRule
+from scripts.learning.judged import Judged
+
 N_BOOTSTRAP = 2000
+N_BINS = 10
 
 
-def figures(
-    decisions: np.ndarray, malignant: np.ndarray, patients: Sequence[str], threshold: float
-) -> dict[str, Any]:
+def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:
     """Measure by image and by patient.
 
-    A patient's decision is the mean over the images. Intervals of 95 % come from a
-    bootstrap over patients within each class: images of one patient are not
-    independent.
+    A patient's decision and probability are the means over the images. Intervals of
+    95 % come from a bootstrap over patients within each class: images of one patient
+    are not independent.
 
     Parameters
     ----------
-    decisions : ndarray, shape (n,)
-        Positive = malignant.
-    malignant : ndarray of bool, shape (n,)
-    patients : sequence of str
-    threshold : float
-        Decision at and above which the label is malignant.
+    judged : Judged
+        Of both classes.
+    probabilities : ndarray, shape (repetitions, n)
+    rule : DecisionRule
+        The shipped one.
 
     Returns
     -------
     dict
-        ``image`` and ``patient``, each with counts and, for auc, balanced_accuracy,
-        sensitivity and specificity, value and interval.
+        ``image`` and ``patient``: counts, and for each measure ``value``, ``interval``
+        and ``repetitions``, its value in each of them.
     """
-    of_patient = np.asarray(patients)
-    members = {str(p): np.flatnonzero(of_patient == p) for p in np.unique(of_patient)}
-    by_class = [[p for p, i in members.items() if malignant[i[0]] == c] for c in (False, True)]
-    rng = np.random.default_rng(0)
-    drawn = [[p for own in by_class for p in rng.choice(own, len(own))] for _ in range(N_BOOTSTRAP)]
-    mean_decision = {p: decisions[i].mean() for p, i in members.items()}
+    members = judged.members()
+    of_class = np.array([judged.malignant[own[0]] for own in members])
+    mean_decision = _means(judged.decisions, members)
+    mean_probability = _means(probabilities, members)
+    # Patient recognition rate: the mean over patients of the share of their images that
+    # are classified rightly. Reference: Spanhol et al., IEEE TBME 2016, section IV.
+    recognised = _means((judged.decisions >= rule.threshold) == judged.malignant, members)
 
-    def by_image(of: Sequence[str]) -> dict[str, float]:
-        indices = np.concatenate([members[p] for p in of])
-        return _measure(decisions[indices], malignant[indices], threshold)
+    def by_image(of: np.ndarray, repetition: int) -> dict[str, float]:
+        own = np.concatenate([members[i] for i in of])
+        return measure(
+            judged.decisions[repetition, own],
+            probabilities[repetition, own],
+            judged.malignant[own],
+            rule,
+        )
 
-    def by_patient(of: Sequence[str]) -> dict[str, float]:
-        values = np.array([mean_decision[p] for p in of])
-        return _measure(values, np.array([malignant[members[p][0]] for p in of]), threshold)
+    def by_patient(of: np.ndarray, repetition: int) -> dict[str, float]:
+        measured = measure(
+            mean_decision[repetition, of], mean_probability[repetition, of], of_class[of], rule
+        )
+        return {**measured, "recognition_rate": float(recognised[repetition, of].mean())}
 
+    drawn = draw_patients(of_class)
+    repetitions = range(len(judged.decisions))
     result: dict[str, dict[str, Any]] = {}
-    for level, measure, classes in (
-        ("image", by_image, malignant),
-        ("patient", by_patient, np.repeat((False, True), [len(own) for own in by_class])),
+    for level, measured, classes in (
+        ("image", by_image, judged.malignant),
+        ("patient", by_patient, of_class),
     ):
-        values = measure(list(members))
-        spread = [measure(sample) for sample in drawn]
+        each = [measured(np.arange(len(members)), r) for r in repetitions]
+        spread = [[measured(sample, r) for r in repetitions] for sample in drawn]
         result[level] = {"benign": int((~classes).sum()), "malignant": int(classes.sum())}
-        for name, value in values.items():
-            low, high = np.percentile([s[name] for s in spread], (2.5, 97.5))
-            result[level][name] = {"value": value, "interval": [float(low), float(high)]}
+        for name in each[0]:
+            means = [float(np.mean([m[name] for m in sample])) for sample in spread]
+            result[level][name] = {
+                "value": float(np.mean([m[name] for m in each])),
+                "interval": interval(means),
+                "repetitions": [m[name] for m in each],
+            }
     return result
 
 
-def _measure(decisions: np.ndarray, malignant: np.ndarray, threshold: float) -> dict[str, float]:
-    called = decisions >= threshold
+def by_tumour_type(judged: Judged, rule: DecisionRule) -> dict[str, dict[str, Any]]:
+    """Measure the share of images that are labelled rightly, type by type.
+
+    Returns
+    -------
+    dict of str to dict
+        By the data set's abbreviation: ``images``, ``patients``, ``accuracy`` with
+        ``value`` and ``interval``; no interval where there is but one patient.
+    """
+    result = {}
+    for tumour_type in np.unique(judged.tumour_types).tolist():
+        own = judged.only(judged.tumour_types == tumour_type)
+        right = ((own.decisions >= rule.threshold) == own.malignant).mean(axis=0)
+        members = own.members()
+        drawn = draw_patients(np.ones(len(members), bool))
+        spread = [right[np.concatenate([members[i] for i in sample])].mean() for sample in drawn]
+        result[tumour_type] = {
+            "images": len(right),
+            "patients": len(members),
+            "accuracy": {
+                "value": float(right.mean()),
+                "interval": interval(spread) if len(members) > 1 else None,
+            },
+        }
+    return result
+
+
+def draw_patients(of_class: np.ndarray) -> list[np.ndarray]:
+    """Draw patients with replacement within each class, `N_BOOTSTRAP` times.
+
+    Parameters
+    ----------
+    of_class : ndarray of bool, shape (patients,)
+
+    Returns
+    -------
+    list of ndarray of int, shape (patients,)
+    """
+    rng = np.random.default_rng(0)
+    by_class = [np.flatnonzero(of_class == c) for c in np.unique(of_class)]
+    return [
+        np.concatenate([rng.choice(own, len(own)) for own in by_class]) for _ in range(N_BOOTSTRAP)
+    ]
+
+
+def interval(values: Sequence[float]) -> list[float]:
+    """Return the middle 95 % of bootstrapped values."""
+    return [float(limit) for limit in np.percentile(values, (2.5, 97.5))]
+
+
+def measure(
+    decisions: np.ndarray, probabilities: np.ndarray, malignant: np.ndarray, rule: DecisionRule
+) -> dict[str, float]:
+    """Measure decisions and probabilities of one repetition, each of shape (n,)."""
+    called = decisions >= rule.threshold
+    low, high = rule.abstain
+    given = (decisions < low) | (decisions > high)
     sensitivity = float(called[malignant].mean())
     specificity = float((~called)[~malignant].mean())
     return {
-        "auc": _auc(decisions, malignant),
+        "auc": area_under_roc(decisions, malignant),
+        "accuracy": float((called == malignant).mean()),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "sensitivity": sensitivity,
         "specificity": specificity,
+        "brier": float(np.square(probabilities - malignant).mean()),
+        "calibration_error": calibration_error(probabilities, malignant),
+        "abstained": float((~given).mean()),
+        "wrong_verdicts": float((given & (called != malignant)).mean()),
     }
 
 
-def _auc(decisions: np.ndarray, malignant: np.ndarray) -> float:
+def area_under_roc(decisions: np.ndarray, malignant: np.ndarray) -> float:
     """Area under the ROC curve, from the Mann-Whitney statistic: thousands are needed."""
     n_malignant = malignant.sum()
     n_benign = len(malignant) - n_malignant
     above = rankdata(decisions)[malignant].sum() - n_malignant * (n_malignant + 1) / 2
     return float(above / (n_malignant * n_benign))
+
+
+def calibration_error(probabilities: np.ndarray, malignant: np.ndarray) -> float:
+    """Compute the expected calibration error over `N_BINS` bins of equal width.
+
+    Reference: Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using
+    Bayesian binning", AAAI 2015.
+    """
+    bins = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
+    excess = np.bincount(bins, probabilities - malignant, N_BINS)
+    return float(np.abs(excess).sum() / len(bins))
+
+
+def calibration_noise(probabilities: np.ndarray) -> float:
+    """Calibration error to expect of perfect probabilities, shape (n,), by chance alone."""
+    rng = np.random.default_rng(0)
+    draws = [rng.random(len(probabilities)) < probabilities for _ in range(N_BOOTSTRAP)]
+    return float(np.mean([calibration_error(probabilities, malignant) for malignant in draws]))
+
+
+def _means(table: np.ndarray, members: list[np.ndarray]) -> np.ndarray:
+    """Means over each patient's images, shape (repetitions, patients)."""
+    return np.stack([table[:, own].mean(axis=1) for own in members], axis=1)

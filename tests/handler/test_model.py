@@ -9,7 +9,7 @@ import pytest
 
 from handler import MANIFEST
 from handler.errors import BadModel
-from handler.images import Field
+from handler.images import Field, read_field
 from handler.model import Include, Model
 from tests.conftest import ROOT
 from tests.synthetic import draw_field
@@ -24,7 +24,7 @@ def model() -> Model:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    for file in STORE.iterdir():
+    for file in STORE.glob("*.*"):
         if file.suffix != ".mar":
             shutil.copy(file, tmp_path)
     return tmp_path
@@ -69,6 +69,19 @@ def test_more_fields_than_one_forward_pass_takes(model, monkeypatch):
     assert np.allclose(in_pieces, [a.decision for a in model.classify(fields)], atol=1e-4)
 
 
+def test_a_portrait_field_is_turned_not_squashed(model):
+    pixels = draw_field(3)
+    turned = np.ascontiguousarray(np.rot90(pixels, -1))
+    one, other = model.classify([Field(pixels), Field(turned)], [Include(heatmap=True)] * 2)
+    assert abs(one.decision - other.decision) < 1e-4
+    assert {w.code for w in one.warnings} == {w.code for w in other.warnings}
+    maps = [read_field(answer.heatmap).pixels for answer in (one, other)]
+    assert np.abs(np.rot90(maps[1]).astype(int) - maps[0]).max() <= 2
+    attribution, decision = model.attribute(Field(turned))
+    assert attribution.shape[0] > attribution.shape[1]
+    assert decision == pytest.approx(other.decision, abs=1e-4)
+
+
 def test_what_is_no_tissue_is_rejected(model):
     blank = np.full((460, 700, 3), 245, np.uint8)
     green = np.zeros((460, 700, 3), np.uint8)
@@ -93,9 +106,9 @@ def test_odd_shapes_and_blur_are_warned_of(model):
     assert "unusual_size" not in codes[1]
 
 
-def test_description_holds_card_and_metrics(model):
+def test_description_holds_card_and_figures(model):
     description = model.describe()
-    assert description["manifest"]["metrics"]
+    assert description["evaluation"]["magnifications"]["40X"]["image"]["auc"]["value"] > 0.5
     assert "Intended use" in description["card"]
     json.dumps(description)
 

@@ -14,6 +14,7 @@ from scripts.learning.breakhis import (
     patient_folds,
     read,
 )
+from scripts.learning.finetune import Recipe
 from tests.conftest import ROOT
 from tests.synthetic import draw_field, encode
 
@@ -66,12 +67,18 @@ def test_a_higher_magnification_is_a_smaller_piece_at_the_same_scale(tmp_path):
     assert sizes == {40: (224, 352, 3), 100: (91, 144, 3), 200: (46, 72, 3), 400: (23, 36, 3)}
 
 
+def test_more_images_get_more_steps():
+    assert Recipe(steps=100).for_images(85).steps == 100
+    assert Recipe(steps=100).for_images(6400).steps == 400
+
+
 def test_what_is_missing_or_odd_is_named(tmp_path):
     for name in ("SOB_B_A-14-1-40-001.png", "SOB_M_DC-14-1-40-001.png", "holiday.jpg"):
         (tmp_path / name).write_bytes(b"")
     problems = "\n".join(BreakHis(tmp_path).problems())
     assert "40X: 1 benign and 1 malignant images, the full set has 625 and 1370" in problems
     assert "patient 1 has images of both classes" in problems
+    assert "slide 1 is filed under A and DC" in problems
     assert "holiday.jpg" in problems
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import subprocess
+import sys
 import tarfile
 import threading
 from collections import defaultdict
@@ -13,6 +15,7 @@ import pytest
 from scripts.errors import DataSetError, DownloadError
 from scripts.fetch_breakhis import CHECKSUMS, fetch, verify
 from scripts.learning.breakhis import EXPECTED_COUNTS, FieldImage
+from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
 from tests.synthetic import draw_field, encode
 
@@ -158,3 +161,12 @@ def test_the_table_is_that_of_the_published_checksums():
         assert len(lines) == int(count)
         assert hashlib.sha256("".join(lines).encode()).hexdigest() == digest
     assert not groups
+
+
+def test_the_command_names_what_a_copy_lacks(tmp_path):
+    (tmp_path / "BreaKHis_v1").mkdir()
+    command = [sys.executable, "-m", "scripts.fetch_breakhis", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "SOB_B_A-14-22549AB-40: 0 of" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,7 +1,8 @@
-"""Training, on drawn fields in the official layout; small, but the real thing."""
+"""Training and evaluation, on drawn fields in the official layout; small, but the real thing."""
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,28 @@ import torch
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
+from handler import EVALUATION, MANIFEST
+from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
 from handler.resnet import Trunk
+from handler.svm import DecisionRule
+from scripts.errors import NoCheckpoints
+from scripts.evaluate import PLOTS, evaluate, from_decisions
+from scripts.learning import plots
 from scripts.learning.breakhis import BreakHis
+from scripts.learning.calibration import decision_rule
 from scripts.learning.card import model_card
 from scripts.learning.crossval import Run
 from scripts.learning.finetune import MEAN, STD, Recipe
-from scripts.train import MODEL_STORE, judge, train
+from scripts.learning.judged import Judged
+from scripts.learning.places import MODEL_STORE, OUT_OF_FOLD
+from scripts.train import Plan, train
 from tests.scripts.test_breakhis import SHARED, needs_data
 from tests.synthetic import draw_field, encode
 
 RECIPE = Recipe(width=176, height=112, crop=64, steps=3, batch=4, mosaics=1, seed=0)
+PLAN = Plan(folds=2, repetitions=2)
 N_PATIENTS = 8
 
 
@@ -52,13 +63,15 @@ def weights(tmp_path_factory) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())}
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 @pytest.fixture(scope="module")
 def trained(data, weights, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    train(data, weights, RECIPE, folds=2, work=folder / "work", destination=folder / "model")
+    train(data, weights, RECIPE, PLAN, work=folder / "work", destination=folder / "model")
+    evaluate(data, folder / "work", folder / "model")
     return folder
 
 
@@ -66,61 +79,106 @@ def test_the_model_opens_and_answers(trained):
     model = Model.open(trained / "model")
     (answer,) = model.classify([Field(draw_field(1))])
     assert 0 <= answer.probability <= 1
-    manifest = model.manifest
-    assert manifest["training"]["patients"] == {"benign": 4, "malignant": 4}
-    assert manifest["training"]["images"]["40X"] == {"benign": 8, "malignant": 8}
-    assert manifest["metrics"]["40X"]["patient"]["auc"]["value"] <= 1
-    assert model.card == model_card(manifest)
+    assert model.manifest["training"]["patients"] == {"benign": 4, "malignant": 4}
+    assert model.manifest["training"]["images"]["40X"] == {"benign": 8, "malignant": 8}
+    assert model.card == model_card(model.manifest, model.evaluation)
 
 
-def test_each_patient_is_judged_once_and_by_a_model_that_never_saw_it(trained):
-    rows = json.loads((trained / "model" / "out_of_fold.json").read_text())
-    assert len(rows) == len({row["name"] for row in rows}) == N_PATIENTS * 4
-    folds = {(row["patient"], row["fold"]) for row in rows}
-    assert len(folds) == N_PATIENTS
+def test_every_figure_that_was_asked_for_is_there(trained):
+    evaluation = json.loads((trained / "model" / EVALUATION).read_text())
+    assert set(evaluation["magnifications"]) == {"40X", "100X"}
+    at_40x = evaluation["magnifications"]["40X"]
+    measures = {
+        *("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"),
+        *("brier", "calibration_error", "abstained", "wrong_verdicts"),
+    }
+    assert measures <= set(at_40x["image"])
+    assert measures | {"recognition_rate"} <= set(at_40x["patient"])
+    for name in measures:
+        low, high = at_40x["image"][name]["interval"]
+        assert 0 <= low <= at_40x["image"][name]["value"] <= high <= 1
+        assert len(at_40x["image"][name]["repetitions"]) == PLAN.repetitions
+    assert at_40x["tumour_types"]["A"]["patients"] == 4
+    assert len(evaluation["robustness"]) == 11
+    assert len(evaluation["heatmap"]["deletion"]) == len(evaluation["heatmap"]["share"])
+
+
+def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
+    judged = Judged.from_json((trained / "model" / OUT_OF_FOLD).read_text())
+    assert len(judged.names) == len(set(judged.names)) == N_PATIENTS * 4
+    assert judged.decisions.shape == (PLAN.repetitions, N_PATIENTS * 4)
+    assert np.isfinite(judged.decisions).all()
+    for folds in judged.folds:
+        assert len(set(zip(judged.patients, folds, strict=True))) == N_PATIENTS
+    assert (judged.folds[0] != judged.folds[1]).any()
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(trained, data, weights, tmp_path):
-    train(data, weights, RECIPE, folds=2, work=tmp_path / "w1", destination=tmp_path / "same")
+    train(data, weights, RECIPE, PLAN, work=tmp_path / "w1", destination=tmp_path / "same")
+    evaluate(data, tmp_path / "w1", tmp_path / "same")
     assert digests(tmp_path / "same") == digests(trained / "model")
-    other = Recipe(**{**RECIPE.to_json(), "seed": 1})
-    train(data, weights, other, folds=2, work=tmp_path / "w2", destination=tmp_path / "other")
-    assert digests(tmp_path / "other") != digests(trained / "model")
+    other = replace(RECIPE, seed=1)
+    train(data, weights, other, PLAN, work=tmp_path / "w2", destination=tmp_path / "other")
+    weights_of = [
+        digests(f)["weights.safetensors"] for f in (tmp_path / "other", tmp_path / "same")
+    ]
+    assert weights_of[0] != weights_of[1]
 
 
 def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, monkeypatch):
     fitted = []
     fit = Run._fit
 
-    def counted(self, samples, folder, on_step):
+    def counted(self, training, seed, folder, on_step):
         if len(fitted) == 1:
             raise KeyboardInterrupt
         fitted.append(folder.name)
-        return fit(self, samples, folder, on_step)
+        return fit(self, training, seed, folder, on_step)
 
     monkeypatch.setattr(Run, "_fit", counted)
     where = {"work": tmp_path / "work", "destination": tmp_path / "model"}
     with pytest.raises(KeyboardInterrupt):
-        train(data, weights, RECIPE, folds=2, **where)
+        train(data, weights, RECIPE, PLAN, **where)
     assert not where["destination"].exists()
 
-    monkeypatch.setattr(Run, "_fit", lambda *a: fitted.append(a[2].name) or fit(*a))
-    train(data, weights, RECIPE, folds=2, **where)
-    assert fitted == ["fold0", "fold1", "fold_all"]
-    assert digests(where["destination"]) == digests(trained / "model")
+    monkeypatch.setattr(Run, "_fit", lambda *a: fitted.append(a[3].name) or fit(*a))
+    train(data, weights, RECIPE, PLAN, **where)
+    assert fitted == [f"repetition{r}-fold{k}of2" for r in (0, 1) for k in (0, 1)] + ["all"]
+    for name, digest in digests(where["destination"]).items():
+        assert digest == digests(trained / "model")[name]
 
 
-def test_the_committed_figures_and_card_are_those_of_the_committed_decisions():
-    manifest = json.loads((MODEL_STORE / "manifest.json").read_text())
-    rows = json.loads((MODEL_STORE / "out_of_fold.json").read_text())
-    rule, metrics = judge(rows)
-    assert json.loads(json.dumps(metrics)) == manifest["metrics"]
+def test_models_of_another_run_are_not_evaluated(trained, data, tmp_path):
+    with pytest.raises(NoCheckpoints, match=r"scripts\.train"):
+        evaluate(data, tmp_path, trained / "model")
+
+
+def test_figures_of_another_model_are_refused(trained, tmp_path):
+    for file in (trained / "model").glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    evaluation = json.loads((tmp_path / EVALUATION).read_text())
+    evaluation["model"]["weights"] = "0" * 64
+    (tmp_path / EVALUATION).write_text(json.dumps(evaluation))
+    with pytest.raises(BadModel, match="another model"):
+        Model.open(tmp_path)
+
+
+def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisions():
+    manifest = json.loads((MODEL_STORE / MANIFEST).read_text())
+    evaluation = json.loads((MODEL_STORE / EVALUATION).read_text())
+    judged = Judged.from_json((MODEL_STORE / OUT_OF_FOLD).read_text())
+    rule = decision_rule(judged)
     assert json.loads(json.dumps(vars(rule))) == manifest["decision_rule"]
-    assert (MODEL_STORE / "MODEL_CARD.md").read_text() == model_card(manifest)
+    rule = DecisionRule(**manifest["decision_rule"])
+    again = json.loads(json.dumps(from_decisions(judged, rule)))
+    assert {key: evaluation[key] for key in again} == again
+    assert (MODEL_STORE / "MODEL_CARD.md").read_text() == model_card(manifest, evaluation)
+    for name, svg in plots.draw(judged, rule, evaluation["heatmap"]).items():
+        assert (MODEL_STORE / PLOTS / name).read_bytes() == svg
 
 
 def test_the_committed_model_is_small_enough_for_git():
-    sizes = [f.stat().st_size for f in MODEL_STORE.iterdir() if f.suffix != ".mar"]
+    sizes = [f.stat().st_size for f in MODEL_STORE.rglob("*.*") if f.suffix != ".mar"]
     assert sum(sizes) <= 30_000_000
 
 

@@ -1,0 +1,234 @@
+"""Measure the trained model on patients it never saw; write figures, plots and card.
+
+    python -m scripts.evaluate --data FOLDER
+
+`scripts.train` ends with this. Run by itself, after a training with the same data, it
+reads the decisions of the cross-validation, and for robustness and heat maps the models
+of its first repetition.
+Everything that quotes a figure (model card, demo, README) reads ``evaluation.json``.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.progress import track
+
+from handler import EVALUATION, MANIFEST
+from handler.features import TorchEngine
+from handler.images import Field, read_field
+from handler.model import Model, ModelId, Verdict
+from handler.svm import DecisionRule, Svm
+from scripts.errors import NoCheckpoints, ScriptError
+from scripts.learning import plots
+from scripts.learning.breakhis import BreakHis
+from scripts.learning.calibration import held_out_probabilities
+from scripts.learning.card import write_card
+from scripts.learning.crossval import fold_folder, open_fold, write
+from scripts.learning.faithfulness import SHARES, curves
+from scripts.learning.figures import (
+    area_under_roc,
+    by_tumour_type,
+    calibration_noise,
+    draw_patients,
+    figures,
+    interval,
+)
+from scripts.learning.judged import Judged
+from scripts.learning.places import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_data_argument
+from scripts.learning.robustness import PERTURBATIONS
+
+PLOTS = "plots"
+# Heat maps are checked on this many fields at most, evenly spaced: each takes a second.
+MAX_HEATMAPS = 200
+
+
+class HeldOut(NamedTuple):
+    """A 40X field with the model of the fold that held its patient out."""
+
+    model: Model
+    pixels: np.ndarray
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_data_argument(parser)
+    args = parser.parse_args()
+    try:
+        evaluate(args.data, CHECKPOINTS / "full", MODEL_STORE)
+    except ScriptError as error:
+        parser.exit(1, f"{error}\n")
+
+
+def evaluate(root: Path, work: Path, model_store: Path) -> None:
+    """Measure, and write ``evaluation.json``, the plots and the model card.
+
+    Parameters
+    ----------
+    root : Path
+        Of the data set.
+    work : Path
+        Folder with the checkpoints of the training run.
+    model_store : Path
+        Folder with the model; what is measured is added to it.
+
+    Raises
+    ------
+    DataSetError
+    NoCheckpoints
+        They are missing, or not those of this model.
+    """
+    manifest = json.loads((model_store / MANIFEST).read_text("utf-8"))
+    judged = Judged.from_json((model_store / OUT_OF_FOLD).read_text("utf-8"))
+    rule = DecisionRule(**manifest["decision_rule"])
+    at_40x = judged.at(40)
+    fields = held_out_fields(root, work, manifest, at_40x)
+    evaluation = {
+        "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
+        **from_decisions(judged, rule),
+        "robustness": robustness(fields, at_40x),
+        "heatmap": heatmap_check(fields, at_40x),
+    }
+    write(model_store / EVALUATION, json.dumps(evaluation, indent=1).encode())
+    for name, svg in plots.draw(judged, rule, evaluation["heatmap"]).items():
+        write(model_store / PLOTS / name, svg)
+    write_card(model_store)
+
+
+def from_decisions(judged: Judged, rule: DecisionRule) -> dict[str, Any]:
+    """Measure what follows from the decisions of the cross-validation alone."""
+    probabilities = held_out_probabilities(judged)
+    magnifications = {}
+    for m in track(np.unique(judged.magnifications).tolist(), "Bootstrap  "):
+        own = judged.magnifications == m
+        at = judged.only(own)
+        if len(set(at.malignant)) == 2:
+            measured: dict[str, Any] = figures(at, probabilities[:, own], rule)
+            measured["image"]["calibration_noise"] = calibration_noise(probabilities[0, own])
+            measured["tumour_types"] = by_tumour_type(at, rule)
+            magnifications[f"{m}X"] = measured
+    return {"repetitions": len(judged.decisions), "magnifications": magnifications}
+
+
+def held_out_fields(
+    root: Path, work: Path, manifest: dict[str, Any], judged: Judged
+) -> list[HeldOut]:
+    """Open the models of the first repetition, each beside the fields it never saw.
+
+    Parameters
+    ----------
+    root : Path
+        Of the data set.
+    work : Path
+        Folder with the checkpoints.
+    manifest : dict
+    judged : Judged
+        40X images.
+
+    Raises
+    ------
+    NoCheckpoints
+        A model is missing, or does not decide as the cross-validation says.
+    """
+    paths = {image.path.name: image.path for image in BreakHis(root).images}
+    models = {}
+    for fold in np.unique(judged.folds[0]).tolist():
+        folder = fold_folder(work, 0, fold, manifest["training"]["folds"])
+        try:
+            trunk, classifier = open_fold(folder)
+        except FileNotFoundError:
+            raise NoCheckpoints(
+                f"{folder} holds no model. Run scripts.train with the same data first."
+            ) from None
+        identity = ModelId(manifest["name"], manifest["version"], folder.name)
+        svm = Svm(classifier.shipped())
+        models[fold] = Model(identity, manifest, TorchEngine(trunk), svm, evaluation={}, card="")
+    fields = []
+    for i in track(range(len(judged.names)), "Reading    "):
+        model = models[judged.folds[0, i]]
+        field = read_field(paths[judged.names[i]].read_bytes())
+        (answer,) = model.classify([field])
+        if abs(answer.decision - judged.decisions[0, i]) > 1e-3:
+            raise NoCheckpoints(
+                f"The models in {work} do not decide as {OUT_OF_FOLD} says. "
+                "Run scripts.train again."
+            )
+        fields.append(HeldOut(model, field.pixels))
+    return fields
+
+
+def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any]]:
+    """Measure how perturbed pictures change AUC, labels and verdicts.
+
+    Returns
+    -------
+    dict of str to dict
+        For each perturbation ``auc``, ``auc_change`` with ``value`` and ``interval``, and
+        the shares ``labels_changed`` and ``verdicts_changed``.
+    """
+    members = judged.members()
+    drawn = [
+        np.concatenate([members[i] for i in sample])
+        for sample in draw_patients(np.array([judged.malignant[own[0]] for own in members]))
+    ]
+    before, verdicts_before = _answers([(f.model, f.pixels) for f in fields])
+    result = {}
+    for name, perturb in track(PERTURBATIONS.items(), "Robustness "):
+        after, verdicts_after = _answers([(f.model, perturb(f.pixels)) for f in fields])
+
+        def change(of: np.ndarray, after: np.ndarray = after) -> float:
+            malignant = judged.malignant[of]
+            return area_under_roc(after[of], malignant) - area_under_roc(before[of], malignant)
+
+        result[name] = {
+            "auc": area_under_roc(after, judged.malignant),
+            "auc_change": {
+                "value": change(np.arange(len(after))),
+                "interval": interval([change(sample) for sample in drawn]),
+            },
+            "labels_changed": float(((after >= 0) != (before >= 0)).mean()),
+            "verdicts_changed": float((verdicts_after != verdicts_before).mean()),
+        }
+    return result
+
+
+def _answers(pictures: list[tuple[Model, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    answers = [model.classify([Field(pixels)])[0] for model, pixels in pictures]
+    verdicts: list[Verdict] = [answer.verdict for answer in answers]
+    return np.array([answer.decision for answer in answers]), np.array(verdicts)
+
+
+def heatmap_check(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
+    """Measure deletion and insertion on up to `MAX_HEATMAPS` fields; see `faithfulness`.
+
+    Returns
+    -------
+    dict
+        ``share``; the mean curves ``deletion``, ``deletion_control``, ``insertion`` and
+        ``insertion_control``; and ``deletion_gain`` and ``insertion_gain``, by how much
+        the heat map does better than the control, with ``value`` and ``interval``.
+    """
+    rng = np.random.default_rng(0)
+    every = -(-len(fields) // MAX_HEATMAPS)
+    fields, judged = fields[::every], judged.only(np.arange(len(fields)) % every == 0)
+    measured = [curves(f.model, f.pixels, rng) for f in track(fields, "Heat maps  ")]
+    table = {name: np.array([m[name] for m in measured]) for name in measured[0]}
+    gains = {
+        "deletion_gain": (table["deletion_control"] - table["deletion"]).mean(axis=1),
+        "insertion_gain": (table["insertion"] - table["insertion_control"]).mean(axis=1),
+    }
+    members = judged.members()
+    drawn = draw_patients(np.array([judged.malignant[own[0]] for own in members]))
+    result: dict[str, Any] = {"fields": len(fields), "share": list(SHARES)}
+    result |= {name: values.mean(axis=0).tolist() for name, values in table.items()}
+    for name, gain in gains.items():
+        spread = [gain[np.concatenate([members[i] for i in sample])].mean() for sample in drawn]
+        result[name] = {"value": float(gain.mean()), "interval": interval(spread)}
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Export the model for other tools: WSInfer and QuPath, and anything that runs ONNX.
+
+    python -m scripts.export FOLDER
+
+Writes, in the form of the WSInfer model zoo, ``torchscript_model.pt`` and
+``config.json``, and ``model.onnx``. Trunk, scaler, SVM and calibration are one graph.
+Tissue checks, abstention and heat maps stay behind.
+"""
+
+import argparse
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from handler import MANIFEST
+from handler.features import load_trunk
+from handler.resnet import Trunk
+from handler.svm import CLASSES, Svm
+from scripts.learning.breakhis import FIELD_SIZE, UM_PER_PIXEL
+from scripts.learning.crossval import write
+from scripts.learning.places import MODEL_STORE
+
+# Side of the square that WSInfer cuts out of a slide: as high as a field, and a
+# multiple of the trunk's stride.
+PATCH = 224
+TORCHSCRIPT, CONFIG, ONNX = "torchscript_model.pt", "config.json", "model.onnx"
+
+
+class Graph(nn.Module):
+    """Trunk, scaler, SVM and Platt's sigmoid as one network.
+
+    Parameters
+    ----------
+    trunk : Trunk
+    svm : Svm
+    slope, intercept : float
+        Of the calibration.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    support: Tensor
+    weights: Tensor
+
+    def __init__(self, trunk: Trunk, svm: Svm, slope: float, intercept: float) -> None:
+        super().__init__()
+        scaler, svc = (step for _, step in svm.pipeline.steps)
+
+        def constant(name: str, values: Any) -> None:
+            self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32))
+
+        self.trunk = trunk
+        constant("centre", scaler.mean_)
+        constant("scale", scaler.scale_)
+        constant("support", svc.support_vectors_)
+        constant("weights", svc.dual_coef_[0])
+        self.gamma = svm.gamma
+        self.bias = float(svc.intercept_[0])
+        self.slope, self.intercept = slope, intercept
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Compute logits, whose softmax are the probabilities of benign and malignant.
+
+        Parameters
+        ----------
+        pixels : Tensor of float, shape (n, 3, height, width)
+            RGB, 0 to 1, at the model's micrometres a pixel.
+
+        Returns
+        -------
+        Tensor, shape (n, 2)
+        """
+        features, _ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
+        scaled = (features - self.centre) / self.scale
+        # |z - s|^2, multiplied out: the differences themselves would be n x s x 512 numbers.
+        distance = (
+            scaled.square().sum(dim=1, keepdim=True)
+            + self.support.square().sum(dim=1)
+            - 2 * scaled @ self.support.t()
+        )
+        decision = torch.exp(-self.gamma * distance) @ self.weights + self.bias
+        malignant = self.slope * decision + self.intercept
+        return torch.stack((torch.zeros_like(malignant), malignant), dim=1)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="to write into")
+    args = parser.parse_args()
+    export(MODEL_STORE, args.folder)
+    print(f"Wrote {TORCHSCRIPT}, {CONFIG} and {ONNX} into {args.folder}.")
+
+
+def export(model: Path, folder: Path) -> None:
+    """Export the model in one folder into another.
+
+    Parameters
+    ----------
+    model : Path
+        Folder with manifest, weights and SVM.
+    folder : Path
+    """
+    manifest = json.loads((model / MANIFEST).read_text("utf-8"))
+    graph = build_graph(model, manifest)
+    preprocessing = manifest["preprocessing"]
+    width, height = preprocessing["width"], preprocessing["height"]
+
+    script = io.BytesIO()
+    torch.jit.save(torch.jit.script(graph), script)
+    write(folder / TORCHSCRIPT, script.getvalue())
+
+    program = torch.onnx.export(
+        nn.Sequential(graph, nn.Softmax(dim=1)).eval(),
+        (torch.zeros(2, 3, height, width),),
+        input_names=["pixels"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: "n", 2: "height", 3: "width"},),
+        dynamo=True,
+    )
+    assert program is not None  # With dynamo=True there always is one.
+    write(folder / ONNX, program.model_proto.SerializeToString())
+
+    across, down = (n / size for n, size in zip(FIELD_SIZE, (width, height), strict=True))
+    config = {
+        "spec_version": "1.0",
+        "architecture": "resnet18",
+        "num_classes": len(CLASSES),
+        "class_names": list(CLASSES),
+        "patch_size_pixels": PATCH,
+        "spacing_um_px": round(UM_PER_PIXEL[40] * math.sqrt(across * down), 4),
+        # WSInfer cuts patches at the slide's own resolution, and leaves resizing to this.
+        "transform": [{"name": "Resize", "arguments": {"size": PATCH}}, {"name": "ToTensor"}],
+    }
+    write(folder / CONFIG, json.dumps(config, indent=2).encode())
+
+
+def build_graph(model: Path, manifest: dict[str, Any]) -> Graph:
+    """Build the graph of the model in a folder, in single precision."""
+    preprocessing, rule = manifest["preprocessing"], manifest["decision_rule"]
+    weights, svm = (
+        (model / manifest["files"][part]["name"]).read_bytes() for part in ("weights", "svm")
+    )
+    trunk = load_trunk(weights, preprocessing["mean"], preprocessing["std"])
+    return Graph(trunk, Svm.from_pickle(svm), rule["slope"], rule["intercept"]).eval()
+
+
+if __name__ == "__main__":
+    main()

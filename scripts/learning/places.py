@@ -1,0 +1,21 @@
+"""Where data, checkpoints and model lie."""
+
+import argparse
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MODEL_STORE = ROOT / "model_store"
+OUT_OF_FOLD = "out_of_fold.json"
+CHECKPOINTS = ROOT / ".work" / "train"
+SHARED = ROOT.parent / "shared"
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the folder of the data set as ``--data``."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("BREAKHIS_DATA", SHARED / "breakhis"),
+        help="folder with BreakHis images (default: $BREAKHIS_DATA, else ../shared/breakhis)",
+    )

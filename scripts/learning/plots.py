@@ -1,0 +1,180 @@
+"""The figures that people would rather look at, as SVG."""
+
+import io
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from handler.svm import DecisionRule
+from scripts.learning.calibration import held_out_probabilities
+from scripts.learning.figures import N_BINS
+from scripts.learning.judged import Judged
+
+# Okabe and Ito's blue and vermillion: they can be told apart by colour-blind people.
+BLUE, VERMILLION = "#0072B2", "#D55E00"
+# The same figures give the same file: fixed ids, and no date (see `_svg`).
+matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", "font.size": 9})
+
+
+def draw(judged: Judged, rule: DecisionRule, heatmap: dict[str, Any]) -> dict[str, bytes]:
+    """Draw every plot.
+
+    Parameters
+    ----------
+    judged : Judged
+        All magnifications.
+    rule : DecisionRule
+    heatmap : dict
+        The figures of the heat map's check.
+
+    Returns
+    -------
+    dict of str to bytes
+        SVG by file name.
+    """
+    at_40x = judged.at(40)
+    probabilities = held_out_probabilities(judged)[:, judged.magnifications == 40]
+    return {
+        "roc.svg": roc(at_40x),
+        "calibration.svg": calibration(at_40x, probabilities),
+        "confusion.svg": confusion(at_40x, rule),
+        "deletion.svg": deletion(heatmap),
+    }
+
+
+def roc(judged: Judged) -> bytes:
+    """ROC curves of 40X images and patients, one for each repetition.
+
+    Parameters
+    ----------
+    judged : Judged
+        40X images.
+
+    Returns
+    -------
+    bytes
+        SVG.
+    """
+    members = judged.members()
+    of_class = np.array([judged.malignant[own[0]] for own in members])
+    figure, axes = _square()
+    for r, decisions in enumerate(judged.decisions):
+        means = np.array([decisions[own].mean() for own in members])
+        for values, classes, colour, name in (
+            (decisions, judged.malignant, BLUE, "images"),
+            (means, of_class, VERMILLION, "patients"),
+        ):
+            false_alarms, found, _ = roc_curve(classes, values)
+            axes.plot(false_alarms, found, color=colour, lw=1.2, label=None if r else name)
+    axes.plot([0, 1], [0, 1], color="grey", lw=0.7, ls=":")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, 40X, unseen patients")
+    axes.legend(loc="lower right", frameon=False)
+    return _svg(figure)
+
+
+def calibration(judged: Judged, probabilities: np.ndarray) -> bytes:
+    """Share of malignant images against the probability given, 40X, all repetitions.
+
+    Parameters
+    ----------
+    judged : Judged
+        40X images.
+    probabilities : ndarray, shape (repetitions, n)
+
+    Returns
+    -------
+    bytes
+        SVG; the area of a dot stands for the number of images.
+    """
+    given = probabilities.ravel()
+    malignant = np.tile(judged.malignant, len(probabilities))
+    bins = np.minimum((given * N_BINS).astype(int), N_BINS - 1)
+    figure, axes = _square()
+    axes.plot([0, 1], [0, 1], color="grey", lw=0.7, ls=":")
+    for b in np.unique(bins):
+        own = bins == b
+        share = own.mean()
+        axes.scatter(given[own].mean(), malignant[own].mean(), s=600 * share, color=BLUE, alpha=0.8)
+    axes.set(
+        xlabel="probability given",
+        ylabel="share that is malignant",
+        title="Calibration, 40X images, unseen patients",
+    )
+    return _svg(figure)
+
+
+def confusion(judged: Judged, rule: DecisionRule) -> bytes:
+    """Verdicts of 40X images by class, in percent of the class, mean of the repetitions.
+
+    Parameters
+    ----------
+    judged : Judged
+        40X images.
+    rule : DecisionRule
+
+    Returns
+    -------
+    bytes
+        SVG.
+    """
+    low, high = rule.abstain
+    verdict = 1 + (judged.decisions > high).astype(int) - (judged.decisions < low)
+    shares = np.array(
+        [
+            [(verdict[:, judged.malignant == c] == v).mean() for v in (0, 1, 2)]
+            for c in (False, True)
+        ]
+    )
+    figure, axes = _square()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(shares.shape):
+        share = shares[row, column]
+        colour = "white" if share > 0.5 else "black"
+        axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(3), ["benign", "uncertain", "malignant"])
+    axes.set_yticks(range(2), ["benign", "malignant"])
+    axes.set(xlabel="verdict", ylabel="class", title="Verdicts, 40X images, unseen patients")
+    axes.set_xlim(-0.5, 2.5)
+    return _svg(figure)
+
+
+def deletion(heatmap: dict[str, Any]) -> bytes:
+    """How the support for the label falls and rises as tissue is taken away or put back.
+
+    Parameters
+    ----------
+    heatmap : dict
+        As `draw` takes it.
+
+    Returns
+    -------
+    bytes
+        SVG.
+    """
+    figure, axes = _square()
+    for name, style in (("deletion", "-"), ("insertion", "--")):
+        axes.plot(heatmap["share"], heatmap[name], style, color=VERMILLION, label=name)
+        control = heatmap[f"{name}_control"]
+        axes.plot(heatmap["share"], control, style, color=BLUE, label=f"{name}, control")
+    axes.set(
+        xlabel="share of the field taken away or put back",
+        ylabel="decision in favour of the label",
+        title="Heat map, 40X images, unseen patients",
+    )
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def _square() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()

@@ -1,0 +1,59 @@
+"""What becomes of the verdicts when a picture is taken or stored a little differently."""
+
+import io
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from handler.images import resize
+from scripts.learning.augment import STAINS
+
+Pixels = np.ndarray
+
+
+def _jpeg(pixels: Pixels) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=50)
+    return np.asarray(Image.open(file))
+
+
+def _scaled(pixels: Pixels, factor: float) -> Pixels:
+    """Show the tissue `factor` times as large: the middle of it, or mirrored at the edges."""
+    height, width = pixels.shape[:2]
+    h, w = round(height / factor), round(width / factor)
+    if factor > 1:
+        top, left = (height - h) // 2, (width - w) // 2
+        cut = pixels[top : top + h, left : left + w]
+        return cv2.resize(cut, (width, height), interpolation=cv2.INTER_LINEAR)
+    top, left = (h - height) // 2, (w - width) // 2
+    sides = ((top, h - height - top), (left, w - width - left), (0, 0))
+    return resize(np.pad(pixels, sides, mode="symmetric"), width, height)
+
+
+def _stained(pixels: Pixels, haematoxylin: float, eosin: float) -> Pixels:
+    """Multiply the amounts of both stains; the light absorbed follows Beer and Lambert."""
+    stains = STAINS.numpy()
+    density = -np.log(np.maximum(pixels, 1) / 255.0)
+    amounts = density @ np.linalg.inv(stains) * (haematoxylin, eosin, 1)
+    return np.clip(255 * np.exp(-amounts @ stains) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _lit(pixels: Pixels, factor: float) -> Pixels:
+    return np.clip(pixels * factor + 0.5, 0, 255).astype(np.uint8)
+
+
+PERTURBATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    "JPEG, quality 50": _jpeg,
+    "20 % larger": lambda p: _scaled(p, 1.2),
+    "20 % smaller": lambda p: _scaled(p, 0.8),
+    "haematoxylin + 25 %, eosin - 20 %": lambda p: _stained(p, 1.25, 0.8),
+    "haematoxylin - 20 %, eosin + 25 %": lambda p: _stained(p, 0.8, 1.25),
+    "15 % brighter": lambda p: _lit(p, 1.15),
+    "15 % darker": lambda p: _lit(p, 0.85),
+    "blurred, sigma 1 um": lambda p: cv2.GaussianBlur(p, (0, 0), 1 / 0.49),
+    "turned by 90 degrees": lambda p: np.ascontiguousarray(np.rot90(p)),
+    "mirrored left to right": lambda p: np.ascontiguousarray(p[:, ::-1]),
+    "mirrored top to bottom": lambda p: np.ascontiguousarray(p[::-1]),
+}
