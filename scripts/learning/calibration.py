@@ -11,7 +11,7 @@ from handler.svm import DecisionRule
 from scripts.learning.judged import Judged
 
 # No verdict where the calibrated chance that it is wrong is larger than this.
-TOLERATED_RISK = 0.25
+TOLERATED_RISK = 0.3
 
 
 def decision_rule(judged: Judged) -> DecisionRule:
@@ -19,10 +19,12 @@ def decision_rule(judged: Judged) -> DecisionRule:
 
     - Threshold: 0. The SVM is fitted with both classes of equal weight, so 0 is where
       it holds them equally likely; no choice was made on the results.
-    - Probability: Platt's sigmoid over the images of all magnifications, every patient
-      counting once, so it holds for the share of malignant patients in the training set.
-      The magnifications share one SVM on features that are scaled for each, and few
-      patients have 40X images: fitted to those alone, it judges held-out patients worse.
+    - Probability: Platt's sigmoid over the images of all magnifications, both classes of
+      equal weight and every patient of a class too: as for the threshold, it holds where
+      malignant is as likely as benign. How many biopsies are malignant differs from place
+      to place; the share in a data set says nothing about it. The magnifications share one
+      SVM on features that are scaled for each, and few patients have 40X images: fitted to
+      those alone, it judges held-out patients worse.
     - Abstention: where the calibrated probability of either class is below
       1 - `TOLERATED_RISK`; the band always holds the threshold.
 
@@ -64,11 +66,15 @@ def held_out_probabilities(judged: Judged) -> np.ndarray:
 
 
 def _fit(judged: Judged, chosen: np.ndarray) -> tuple[float, float]:
+    malignant = judged.malignant[chosen]
     weights = patient_weights(judged.patients[chosen], judged.magnifications[chosen])
+    n_patients = weights.sum()
+    for own in (malignant, ~malignant):
+        weights[own] *= n_patients / 2 / weights[own].sum()
     repetitions = len(judged.decisions)
     return fit_platt(
         judged.decisions[:, chosen].ravel(),
-        np.tile(judged.malignant[chosen], repetitions),
+        np.tile(malignant, repetitions),
         np.tile(weights / repetitions, repetitions),
     )
 

@@ -75,9 +75,10 @@ classes of equal weight, holds them equally likely. No verdict ("uncertain") is 
 to {high:.2f}, where the calibrated chance of being wrong is above {risk:.0%}. Of the 40X images of
 unseen patients, {abstained:.0%} got no verdict, and {wrong:.0%} a wrong one.
 
-The probability is Platt's sigmoid of the out-of-fold decisions of all magnifications, each patient
-counting once, so it holds for the share of malignant patients among those trained on
-({prevalence:.0%}), which is far above that of any clinic. Calibrated on all other patients, its
+The probability is Platt's sigmoid of the out-of-fold decisions of all magnifications, classes and
+patients of equal weight: it holds where malignant is as likely as benign. At {prevalence:.0%}
+malignant, the share of patients here, or in a clinic, it has to be adjusted to that share (Bayes).
+As given, and calibrated on all other patients, its
 expected calibration error (10 bins) is {ece} on 40X images; of {n_images} images, perfect
 probabilities would show {ece_noise:.2f} by chance. The Brier score is {brier}.
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from handler.svm import DecisionRule
-from scripts.learning.calibration import decision_rule, held_out_probabilities
+from scripts.learning.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
 from scripts.learning.figures import by_tumour_type, calibration_error, calibration_noise, figures
 from scripts.learning.judged import Judged
 
@@ -106,9 +106,11 @@ def test_calibration_finds_the_sigmoid_that_made_the_classes():
     malignant = rng.random(4000) < 1 / (1 + np.exp(-(2 * decisions + 0.5)))
     rule = decision_rule(judged_of([decisions], malignant, [str(i) for i in range(4000)]))
     assert rule.slope == pytest.approx(2, abs=0.2)
-    assert rule.intercept == pytest.approx(0.5, abs=0.15)
-    # A chance of one in four to be wrong is at a logit of ln 3.
-    assert rule.slope * rule.abstain[1] + rule.intercept == pytest.approx(np.log(3))
+    # Made for equal classes: less the logit of the share of malignant images.
+    share = malignant.mean()
+    assert rule.intercept == pytest.approx(0.5 - np.log(share / (1 - share)), abs=0.15)
+    edge = np.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
+    assert rule.slope * rule.abstain[1] + rule.intercept == pytest.approx(edge)
 
 
 def test_types_are_measured_one_by_one():
