@@ -23,7 +23,7 @@ from handler.images import read_field
 from handler.svm import CLASSES
 from handler.tissue import TissueLimits, measure
 from scripts.errors import NoStartingWeights, ScriptError
-from scripts.evaluate import evaluate
+from scripts.evaluate import MAX_FIELDS, evaluate
 from scripts.learning.breakhis import FIELD_SIZE, BreakHis, read
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule
 from scripts.learning.crossval import Run, half, write
@@ -60,6 +60,7 @@ PLAN = Plan(folds=5, repetitions=3)
 QUICK_PLAN = Plan(folds=2, repetitions=1)
 RECIPE = Recipe()
 QUICK = Recipe(steps=25, mosaics=2)
+QUICK_FIELDS = 20
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def main() -> None:
     plan = QUICK_PLAN if args.quick else PLAN
     try:
         train(args.data, args.weights, recipe, plan, work=work, destination=destination)
-        evaluate(args.data, work, destination)
+        evaluate(args.data, work, destination, QUICK_FIELDS if args.quick else MAX_FIELDS)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
     print(f"Wrote the model and its card, {destination / CARD}.")

@@ -103,6 +103,16 @@ def test_every_figure_that_was_asked_for_is_there(trained):
     assert len(evaluation["heatmap"]["deletion"]) == len(evaluation["heatmap"]["share"])
 
 
+def test_robustness_and_heat_maps_can_be_measured_on_fewer_fields(trained, data, tmp_path):
+    for file in (trained / "model").glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    evaluate(data, trained / "work", tmp_path, max_fields=6)
+    few, all_ = (json.loads((f / EVALUATION).read_text()) for f in (tmp_path, trained / "model"))
+    assert (few["heatmap"]["fields"], all_["heatmap"]["fields"]) == (6, 16)
+    assert few["magnifications"] == all_["magnifications"]
+    Model.open(tmp_path)
+
+
 def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
     judged = Judged.from_json((trained / "model" / OUT_OF_FOLD).read_text())
     assert len(judged.names) == len(set(judged.names)) == N_PATIENTS * 4
