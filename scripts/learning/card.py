@@ -234,7 +234,7 @@ def _robustness(robustness: dict[str, Any]) -> str:
 
 
 def _figure(measured: dict[str, Any], form: str = ".2f") -> str:
-    if measured["interval"] is None:
+    if "interval" not in measured:
         return f"{measured['value']:{form}}"
     low, high = measured["interval"]
     return f"{measured['value']:{form}} [{low:{form}}, {high:{form}}]"

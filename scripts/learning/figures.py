@@ -97,13 +97,13 @@ def by_tumour_type(judged: Judged, rule: DecisionRule) -> dict[str, dict[str, An
         members = own.members()
         drawn = draw_patients(np.ones(len(members), bool))
         spread = [right[np.concatenate([members[i] for i in sample])].mean() for sample in drawn]
+        accuracy: dict[str, Any] = {"value": float(right.mean())}
+        if len(members) > 1:
+            accuracy["interval"] = interval(spread)
         result[tumour_type] = {
             "images": len(right),
             "patients": len(members),
-            "accuracy": {
-                "value": float(right.mean()),
-                "interval": interval(spread) if len(members) > 1 else None,
-            },
+            "accuracy": accuracy,
         }
     return result
 

@@ -119,7 +119,7 @@ def test_types_are_measured_one_by_one():
     assert types["A"] == {
         "images": 2,
         "patients": 1,
-        "accuracy": {"value": 0.5, "interval": None},
+        "accuracy": {"value": 0.5},
     }
     assert types["DC"]["accuracy"]["value"] == 1.0
 
