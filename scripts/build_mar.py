@@ -17,9 +17,8 @@ import zipfile
 from pathlib import Path
 
 from handler import CARD, EVALUATION, MANIFEST
+from scripts.learning.places import MODEL_STORE, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL_STORE = ROOT / "model_store"
 NAME = "breakhis"
 # Zip knows no earlier time; any fixed one will do.
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -19,20 +19,20 @@ from rich.progress import track
 from handler import EVALUATION, MANIFEST
 from handler.features import TorchEngine
 from handler.images import Field, read_field
-from handler.model import Model, ModelId, Verdict
+from handler.model import Model, ModelId, Prediction
 from handler.svm import DecisionRule, Svm
 from scripts.errors import NoCheckpoints, ScriptError
 from scripts.learning import plots
 from scripts.learning.breakhis import BreakHis
 from scripts.learning.calibration import held_out_probabilities
 from scripts.learning.card import write_card
-from scripts.learning.crossval import fold_folder, open_fold, write
+from scripts.learning.crossval import FITS, fold_name, open_fold, write
 from scripts.learning.faithfulness import SHARES, curves
 from scripts.learning.figures import (
     area_under_roc,
     by_tumour_type,
     calibration_noise,
-    draw_patients,
+    draw_images,
     figures,
     interval,
 )
@@ -47,10 +47,11 @@ MAX_FIELDS = 200
 
 
 class HeldOut(NamedTuple):
-    """A 40X field with the model of the fold that held its patient out."""
+    """A 40X field, the model of the fold that held its patient out, and its answer."""
 
     model: Model
     pixels: np.ndarray
+    answer: Prediction
 
 
 def main() -> None:
@@ -87,25 +88,25 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
     manifest = json.loads((model_store / MANIFEST).read_text("utf-8"))
     judged = Judged.from_json((model_store / OUT_OF_FOLD).read_text("utf-8"))
     rule = DecisionRule(**manifest["decision_rule"])
+    probabilities = held_out_probabilities(judged)
     at_40x = judged.at(40)
     every = -(-len(at_40x.names) // max_fields)
     at_40x = at_40x.only(np.arange(len(at_40x.names)) % every == 0)
     fields = held_out_fields(root, work, manifest, at_40x)
     evaluation = {
         "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
-        **from_decisions(judged, rule),
+        **from_decisions(judged, probabilities, rule),
         "robustness": robustness(fields, at_40x),
         "heatmap": heatmap_check(fields, at_40x),
     }
     write(model_store / EVALUATION, json.dumps(evaluation, indent=1).encode())
-    for name, svg in plots.draw(judged, rule, evaluation["heatmap"]).items():
+    for name, svg in plots.draw(judged, probabilities, rule, evaluation["heatmap"]).items():
         write(model_store / PLOTS / name, svg)
     write_card(model_store)
 
 
-def from_decisions(judged: Judged, rule: DecisionRule) -> dict[str, Any]:
+def from_decisions(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:
     """Measure what follows from the decisions of the cross-validation alone."""
-    probabilities = held_out_probabilities(judged)
     magnifications = {}
     for m in track(np.unique(judged.magnifications).tolist(), "Bootstrap  "):
         own = judged.magnifications == m
@@ -141,7 +142,7 @@ def held_out_fields(
     paths = {image.path.name: image.path for image in BreakHis(root).images}
     models = {}
     for fold in np.unique(judged.folds[0]).tolist():
-        folder = fold_folder(work, 0, fold, manifest["training"]["folds"])
+        folder = work / FITS / fold_name(0, fold, manifest["training"]["folds"])
         try:
             trunk, classifier = open_fold(folder)
         except FileNotFoundError:
@@ -161,7 +162,7 @@ def held_out_fields(
                 f"The models in {work} do not decide as {OUT_OF_FOLD} says. "
                 "Run scripts.train again."
             )
-        fields.append(HeldOut(model, field.pixels))
+        fields.append(HeldOut(model, field.pixels, answer))
     return fields
 
 
@@ -174,15 +175,14 @@ def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any
         For each perturbation ``auc``, ``auc_change`` with ``value`` and ``interval``, and
         the shares ``labels_changed`` and ``verdicts_changed``.
     """
-    members = judged.members()
-    drawn = [
-        np.concatenate([members[i] for i in sample])
-        for sample in draw_patients(np.array([judged.malignant[own[0]] for own in members]))
-    ]
-    before, verdicts_before = _answers([(f.model, f.pixels) for f in fields])
+    drawn = draw_images(judged)
+    answers = [field.answer for field in fields]
+    before = np.array([answer.decision for answer in answers])
     result = {}
     for name, perturb in track(PERTURBATIONS.items(), "Robustness "):
-        after, verdicts_after = _answers([(f.model, perturb(f.pixels)) for f in fields])
+        answers_after = [f.model.classify([Field(perturb(f.pixels))])[0] for f in fields]
+        after = np.array([answer.decision for answer in answers_after])
+        pairs = list(zip(answers, answers_after, strict=True))
 
         def change(of: np.ndarray, after: np.ndarray = after) -> float:
             malignant = judged.malignant[of]
@@ -194,16 +194,10 @@ def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any
                 "value": change(np.arange(len(after))),
                 "interval": interval([change(sample) for sample in drawn]),
             },
-            "labels_changed": float(((after >= 0) != (before >= 0)).mean()),
-            "verdicts_changed": float((verdicts_after != verdicts_before).mean()),
+            "labels_changed": float(np.mean([a.label != b.label for a, b in pairs])),
+            "verdicts_changed": float(np.mean([a.verdict != b.verdict for a, b in pairs])),
         }
     return result
-
-
-def _answers(pictures: list[tuple[Model, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    answers = [model.classify([Field(pixels)])[0] for model, pixels in pictures]
-    verdicts: list[Verdict] = [answer.verdict for answer in answers]
-    return np.array([answer.decision for answer in answers]), np.array(verdicts)
 
 
 def heatmap_check(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
@@ -223,13 +217,12 @@ def heatmap_check(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
         "deletion_gain": (table["deletion_control"] - table["deletion"]).mean(axis=1),
         "insertion_gain": (table["insertion"] - table["insertion_control"]).mean(axis=1),
     }
-    members = judged.members()
-    drawn = draw_patients(np.array([judged.malignant[own[0]] for own in members]))
+    drawn = draw_images(judged)
     result: dict[str, Any] = {"fields": len(fields), "share": list(SHARES)}
     result |= {name: values.mean(axis=0).tolist() for name, values in table.items()}
     for name, gain in gains.items():
-        spread = [gain[np.concatenate([members[i] for i in sample])].mean() for sample in drawn]
-        result[name] = {"value": float(gain.mean()), "interval": interval(spread)}
+        spread = interval([gain[sample].mean() for sample in drawn])
+        result[name] = {"value": float(gain.mean()), "interval": spread}
     return result
 
 

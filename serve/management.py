@@ -29,7 +29,7 @@ class Management:
     def describe(self) -> dict[str, Any]:
         """Return TorchServe's description of the model.
 
-        Its ``customizedMetadata`` is the model's own: identity, engine, manifest
+        Its ``customizedMetadata`` is the model's own: identity, engine, manifest,
         figures and card.
 
         Raises

@@ -76,11 +76,11 @@ to {high:.2f}, where the calibrated chance of being wrong is above {risk:.0%}. O
 unseen patients, {abstained:.0%} got no verdict, and {wrong:.0%} a wrong one.
 
 The probability is Platt's sigmoid of the out-of-fold decisions of all magnifications, classes and
-patients of equal weight: it holds where malignant is as likely as benign. At {prevalence:.0%}
-malignant, the share of patients here, or in a clinic, it has to be adjusted to that share (Bayes).
-As given, and calibrated on all other patients, its
-expected calibration error (10 bins) is {ece} on 40X images; of {n_images} images, perfect
-probabilities would show {ece_noise:.2f} by chance. The Brier score is {brier}.
+patients of equal weight: it holds where malignant is as likely as benign. Elsewhere, as among the
+patients here ({prevalence:.0%} malignant) or in a clinic, adjust the odds to the share (Bayes).
+Without that, and calibrated on all other patients, its expected calibration error (10 bins) is
+{ece} on 40X images; of {n_images} images, perfect probabilities would show
+{ece_noise:.2f} by chance. The Brier score is {brier}.
 
 ![Calibration](plots/calibration.svg)
 

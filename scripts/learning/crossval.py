@@ -74,7 +74,7 @@ class Run:
             folds[r] = [fold_of[image.patient] for image in images]
             for k in range(n_folds):
                 held_out = folds[r] == k
-                name = fold_folder(self.folder, r, k, n_folds).name
+                name = fold_name(r, k, n_folds)
                 decisions[r, held_out] = self.judge(name, ~held_out, held_out, seed, on_step)
         return Judged(
             np.array([image.path.name for image in images]),
@@ -157,9 +157,9 @@ class Run:
         }
 
 
-def fold_folder(work: Path, repetition: int, fold: int, n_folds: int) -> Path:
-    """Name the folder of one fold's checkpoint in the folder of a run."""
-    return work / FITS / f"repetition{repetition}-fold{fold}of{n_folds}"
+def fold_name(repetition: int, fold: int, n_folds: int) -> str:
+    """Name one fold's checkpoint, a folder in `FITS` of the run's."""
+    return f"repetition{repetition}-fold{fold}of{n_folds}"
 
 
 def open_fold(folder: Path) -> tuple[Trunk, FieldClassifier]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from handler.images import Field
 from handler.model import Model
+from scripts.learning.breakhis import UM_PER_PIXEL
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 N_CONTROLS = 2
@@ -24,7 +25,6 @@ N_CONTROLS = 2
 BLUR_UM = 15.0
 # So that the edges of the pieces are none in the picture.
 FEATHER_UM = 4.0
-UM_PER_PIXEL = 0.49
 
 
 def curves(model: Model, pixels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -47,7 +47,7 @@ def curves(model: Model, pixels: np.ndarray, rng: np.random.Generator) -> dict[s
     heat, decision = model.attribute(Field(pixels))
     sign = 1.0 if decision >= 0 else -1.0
     importance = cv2.resize(sign * heat, pixels.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_UM / UM_PER_PIXEL)
+    blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_UM / UM_PER_PIXEL[40])
     maps = [importance, *(_elsewhere(importance, rng) for _ in range(N_CONTROLS))]
     result = {}
     for name, taken_from, put_in in (
@@ -66,7 +66,7 @@ def _steps(importance: np.ndarray, base: np.ndarray, other: np.ndarray) -> Itera
     """Yield `base` with the most important share of the places replaced by `other`."""
     for limit in np.quantile(importance, [1 - share for share in SHARES]):
         mask = (importance > limit).astype(np.float32)
-        mask = cv2.GaussianBlur(mask, (0, 0), FEATHER_UM / UM_PER_PIXEL)[..., None]
+        mask = cv2.GaussianBlur(mask, (0, 0), FEATHER_UM / UM_PER_PIXEL[40])[..., None]
         yield (base * (1 - mask) + other * mask + 0.5).astype(np.uint8)
 
 

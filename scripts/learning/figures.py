@@ -94,15 +94,13 @@ def by_tumour_type(judged: Judged, rule: DecisionRule) -> dict[str, dict[str, An
     for tumour_type in np.unique(judged.tumour_types).tolist():
         own = judged.only(judged.tumour_types == tumour_type)
         right = ((own.decisions >= rule.threshold) == own.malignant).mean(axis=0)
-        members = own.members()
-        drawn = draw_patients(np.ones(len(members), bool))
-        spread = [right[np.concatenate([members[i] for i in sample])].mean() for sample in drawn]
+        n_patients = len(own.members())
         accuracy: dict[str, Any] = {"value": float(right.mean())}
-        if len(members) > 1:
-            accuracy["interval"] = interval(spread)
+        if n_patients > 1:
+            accuracy["interval"] = interval([right[drawn].mean() for drawn in draw_images(own)])
         result[tumour_type] = {
             "images": len(right),
-            "patients": len(members),
+            "patients": n_patients,
             "accuracy": accuracy,
         }
     return result
@@ -124,6 +122,13 @@ def draw_patients(of_class: np.ndarray) -> list[np.ndarray]:
     return [
         np.concatenate([rng.choice(own, len(own)) for own in by_class]) for _ in range(N_BOOTSTRAP)
     ]
+
+
+def draw_images(judged: Judged) -> list[np.ndarray]:
+    """Draw patients as `draw_patients` does, and return the indices of all their images."""
+    members = judged.members()
+    of_class = np.array([judged.malignant[own[0]] for own in members])
+    return [np.concatenate([members[i] for i in patients]) for patients in draw_patients(of_class)]
 
 
 def interval(values: Sequence[float]) -> list[float]:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from handler.svm import DecisionRule
-from scripts.learning.calibration import held_out_probabilities
 from scripts.learning.figures import N_BINS
 from scripts.learning.judged import Judged
 
@@ -20,13 +19,16 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"
 matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", "font.size": 9})
 
 
-def draw(judged: Judged, rule: DecisionRule, heatmap: dict[str, Any]) -> dict[str, bytes]:
+def draw(
+    judged: Judged, probabilities: np.ndarray, rule: DecisionRule, heatmap: dict[str, Any]
+) -> dict[str, bytes]:
     """Draw every plot.
 
     Parameters
     ----------
     judged : Judged
         All magnifications.
+    probabilities : ndarray, shape (repetitions, n)
     rule : DecisionRule
     heatmap : dict
         The figures of the heat map's check.
@@ -37,10 +39,9 @@ def draw(judged: Judged, rule: DecisionRule, heatmap: dict[str, Any]) -> dict[st
         SVG by file name.
     """
     at_40x = judged.at(40)
-    probabilities = held_out_probabilities(judged)[:, judged.magnifications == 40]
     return {
         "roc.svg": roc(at_40x),
-        "calibration.svg": calibration(at_40x, probabilities),
+        "calibration.svg": calibration(at_40x, probabilities[:, judged.magnifications == 40]),
         "confusion.svg": confusion(at_40x, rule),
         "deletion.svg": deletion(heatmap),
     }

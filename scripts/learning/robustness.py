@@ -9,6 +9,7 @@ from PIL import Image
 
 from handler.images import resize
 from scripts.learning.augment import STAINS
+from scripts.learning.breakhis import UM_PER_PIXEL
 
 Pixels = np.ndarray
 
@@ -52,7 +53,7 @@ PERTURBATIONS: dict[str, Callable[[Pixels], Pixels]] = {
     "haematoxylin - 20 %, eosin + 25 %": lambda p: _stained(p, 0.8, 1.25),
     "15 % brighter": lambda p: _lit(p, 1.15),
     "15 % darker": lambda p: _lit(p, 0.85),
-    "blurred, sigma 1 um": lambda p: cv2.GaussianBlur(p, (0, 0), 1 / 0.49),
+    "blurred, sigma 1 um": lambda p: cv2.GaussianBlur(p, (0, 0), 1 / UM_PER_PIXEL[40]),
     "turned by 90 degrees": lambda p: np.ascontiguousarray(np.rot90(p)),
     "mirrored left to right": lambda p: np.ascontiguousarray(p[:, ::-1]),
     "mirrored top to bottom": lambda p: np.ascontiguousarray(p[::-1]),

@@ -1,13 +1,10 @@
 """The published splits, on a small drawn data set with slides of both sides."""
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from handler.resnet import Trunk
 from scripts.errors import DataSetError
 from scripts.learning.crossval import Run
-from scripts.learning.finetune import MEAN, STD, Recipe
+from scripts.learning.finetune import Recipe
 from scripts.published_splits import eva, official
 from tests.synthetic import draw_field, encode
 
@@ -20,14 +17,6 @@ SLIDES = [
     *("B_TA-14-15275", "B_F-14-23060CD", "M_DC-14-2773", "M_MC-14-19979"),
 ]
 TEST = ("B_F-14-3CD", "M_LC-14-13412", "M_DC-14-2773", "B_TA-14-15275")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
-    save_file(Trunk(MEAN, STD).resnet.state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")

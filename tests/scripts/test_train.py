@@ -7,24 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
 from handler import EVALUATION, MANIFEST
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
-from handler.resnet import Trunk
 from handler.svm import DecisionRule
 from scripts.errors import NoCheckpoints
 from scripts.evaluate import PLOTS, evaluate, from_decisions
 from scripts.learning import plots
 from scripts.learning.breakhis import BreakHis
-from scripts.learning.calibration import decision_rule
+from scripts.learning.calibration import decision_rule, held_out_probabilities
 from scripts.learning.card import model_card
 from scripts.learning.crossval import Run
-from scripts.learning.finetune import MEAN, STD, Recipe
+from scripts.learning.finetune import Recipe
 from scripts.learning.judged import Judged
 from scripts.learning.places import MODEL_STORE, OUT_OF_FOLD
 from scripts.train import Plan, train
@@ -52,14 +49,6 @@ def data(tmp_path_factory) -> Path:
                 name = f"SOB_{kind}-14-{n}-{magnification}-{i:03}.png"
                 (folder / name).write_bytes(encode(pixels))
     return root
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
-    save_file(Trunk(MEAN, STD).resnet.state_dict(), path)
-    return path
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -180,10 +169,11 @@ def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisio
     rule = decision_rule(judged)
     assert json.loads(json.dumps(vars(rule))) == manifest["decision_rule"]
     rule = DecisionRule(**manifest["decision_rule"])
-    again = json.loads(json.dumps(from_decisions(judged, rule)))
+    probabilities = held_out_probabilities(judged)
+    again = json.loads(json.dumps(from_decisions(judged, probabilities, rule)))
     assert {key: evaluation[key] for key in again} == again
     assert (MODEL_STORE / "MODEL_CARD.md").read_text() == model_card(manifest, evaluation)
-    for name, svg in plots.draw(judged, rule, evaluation["heatmap"]).items():
+    for name, svg in plots.draw(judged, probabilities, rule, evaluation["heatmap"]).items():
         assert (MODEL_STORE / PLOTS / name).read_bytes() == svg
 
 
