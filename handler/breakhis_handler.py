@@ -6,17 +6,20 @@ belongs to one image is answered there and never leaves it.
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import cv2
+import joblib
 import torch
 from ts.context import Context
 
 from handler.errors import RequestError
 from handler.images import Field, Limits, read_field
 from handler.model import Include, Model, Prediction
-from handler.payload import Options, read_options, read_payload
+from handler.payload import Options, Payload, read_options, read_payload
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +32,19 @@ class BreakHisHandler:
         settings = context.model_yaml_config["handler"]
         self._max_images = settings["max_images"]
         self._limits = Limits(**settings["image_limits"])
-        torch.set_num_threads(settings["threads"])
+        threads = settings["threads"] or joblib.cpu_count()
+        torch.set_num_threads(threads)
+        # Images are worked on side by side; threads within one would only add to them.
+        cv2.setNumThreads(1)
+        self._pool = ThreadPoolExecutor(threads)
         gpu = context.system_properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        self._model = Model.open(Path(context.system_properties["model_dir"]), device)
+        folder = Path(context.system_properties["model_dir"])
+        self._model = Model.open(folder, device, engine=settings["engine"], threads=threads)
         logger.info("Loaded %s", self._model.identity)
 
     def handle(self, data: list[dict[str, Any]], context: Context) -> list[str | bytes]:
-        """Answer a batch of requests with one forward pass.
+        """Answer a batch of requests in one pass.
 
         Parameters
         ----------
@@ -51,31 +59,32 @@ class BreakHisHandler:
             JSON, or a PNG where an explanation was asked for as one.
         """
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
-        requests = [self._read(*request) for request in zip(data, options, strict=True)]
+        payloads = [self._take(*request) for request in zip(data, options, strict=True)]
+        every_image = [image for payload in payloads for image in payload.images]
+        read = self._pool.map(self._read_image, every_image)
+        images = [[next(read) for _ in payload.images] for payload in payloads]
+
         fields, include = [], []
-        for (images, _), asked in zip(requests, options, strict=True):
-            readable = [image for image in images if isinstance(image, Field)]
+        for of_request, asked in zip(images, options, strict=True):
+            readable = [image for image in of_request if isinstance(image, Field)]
             fields += readable
             include += [Include(asked.features, asked.heatmap)] * len(readable)
         logger.info("Batch of %d requests with %d readable images", len(data), len(fields))
         predictions = iter(self._model.classify(fields, include))
 
         responses = []
-        for i, (images, many) in enumerate(requests):
-            answers = [next(predictions) if isinstance(im, Field) else im for im in images]
-            responses.append(self._respond(context, i, answers, many, options[i]))
+        for i, of_request in enumerate(images):
+            answers = [next(predictions) if isinstance(im, Field) else im for im in of_request]
+            responses.append(self._respond(context, i, answers, payloads[i].many, options[i]))
         return responses
 
-    def _read(
-        self, parts: dict[str, Any], options: Options
-    ) -> tuple[list[Field | RequestError], bool]:
+    def _take(self, parts: dict[str, Any], options: Options) -> Payload:
         if options.describe:
-            return [], False
+            return Payload([], False)
         try:
-            payload = read_payload(parts, options, self._max_images)
+            return read_payload(parts, options, self._max_images)
         except RequestError as error:
-            return [error], False
-        return [self._read_image(image) for image in payload.images], payload.many
+            return Payload([error], False)
 
     def _read_image(self, image: bytes | RequestError) -> Field | RequestError:
         if isinstance(image, RequestError):

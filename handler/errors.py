@@ -46,3 +46,7 @@ class TooManyImages(RequestError):
 
 class BadModel(RuntimeError):
     """The model's files are incomplete, or not the ones its manifest names."""
+
+
+class BadSetting(ValueError):
+    """A setting in model-config.yaml has a value that it can't have."""

@@ -1,6 +1,6 @@
 """Fields in, 512 features and the last feature map out."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -28,42 +28,58 @@ class Features(NamedTuple):
     maps: np.ndarray
 
 
+class Engine(Protocol):
+    """Runs the trunk on some hardware.
+
+    Attributes
+    ----------
+    name : str
+        Library and number format, as in ``torch-fp32``.
+    """
+
+    name: str
+
+    def extract(self, fields: np.ndarray) -> Features:
+        """Compute the features of many fields.
+
+        Parameters
+        ----------
+        fields : ndarray of uint8, shape (n, height, width, 3)
+            RGB, resized to the model's input size, n at least 1.
+        """
+        ...
+
+
 class TorchEngine:
-    """The reference engine: PyTorch in single precision.
+    """PyTorch, which in single precision is the reference for every other engine.
 
     Parameters
     ----------
     trunk : Trunk
     device : str
         A torch device.
+    half : bool
+        Whether to compute in half precision, for GPUs.
     """
 
-    name = "torch-fp32"
-
-    def __init__(self, trunk: Trunk, device: str = "cpu") -> None:
-        self._device = device
+    def __init__(self, trunk: Trunk, device: str = "cpu", *, half: bool = False) -> None:
+        self.name = "torch-fp16" if half else "torch-fp32"
+        self._half = half
+        self._device = torch.device(device)
         self._trunk = trunk.eval().to(device)
         self._trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def extract(self, fields: np.ndarray) -> Features:
-        """Compute the features of many fields, in one forward pass.
+        """Compute the features of many fields; see `Engine`.
 
         More than `MAX_FORWARD` fields are passed in pieces of that size.
-
-        Parameters
-        ----------
-        fields : ndarray of uint8, shape (n, height, width, 3)
-            RGB, resized to the model's input size.
-
-        Returns
-        -------
-        Features
         """
-        parts = [
-            self._trunk(torch.from_numpy(fields[i : i + MAX_FORWARD]).to(self._device))
-            for i in range(0, len(fields), MAX_FORWARD)
-        ]
+        with torch.autocast(self._device.type, torch.float16, enabled=self._half):
+            parts = [
+                self._trunk(torch.from_numpy(fields[i : i + MAX_FORWARD]).to(self._device))
+                for i in range(0, len(fields), MAX_FORWARD)
+            ]
         vectors, maps = zip(*parts, strict=True)
         return Features(
             torch.cat(vectors).float().cpu().numpy(), torch.cat(maps).float().cpu().numpy()

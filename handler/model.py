@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from handler import CARD, EVALUATION, MANIFEST
+from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
-from handler.features import TorchEngine, load_trunk
+from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, ImageWarning, resize
 from handler.svm import DecisionRule, Label, Svm
@@ -84,11 +86,12 @@ class Model:
         self,
         identity: ModelId,
         manifest: dict[str, Any],
-        engine: TorchEngine,
+        engine: Engine,
         svm: Svm,
         *,
         evaluation: dict[str, Any],
         card: str,
+        threads: int = 1,
     ) -> None:
         self.identity = identity
         self.manifest = manifest
@@ -100,9 +103,13 @@ class Model:
         self._tissue_limits = TissueLimits(**manifest["tissue_limits"])
         preprocessing = manifest["preprocessing"]
         self._size = (preprocessing["width"], preprocessing["height"])
+        # Around the engine, which has threads of its own.
+        self._pool = ThreadPoolExecutor(threads)
 
     @classmethod
-    def open(cls, folder: Path, device: str = "cpu") -> "Model":
+    def open(
+        cls, folder: Path, device: str = "cpu", *, engine: str = REFERENCE, threads: int = 1
+    ) -> "Model":
         """Open a model after comparing its files with its manifest.
 
         Parameters
@@ -111,9 +118,15 @@ class Model:
             Holds the manifest and the files it names.
         device : str
             A torch device.
+        engine : str
+            See `handler.engines.open_engine`.
+        threads : int
+            How many images are worked on at a time.
 
         Raises
         ------
+        BadSetting
+            There is no such engine.
         BadModel
             A file is missing, its sha256 is not the manifest's, or the figures are those
             of another model. Nothing of a changed file is unpickled.
@@ -132,10 +145,18 @@ class Model:
         return cls(
             identity,
             manifest,
-            TorchEngine(trunk, device),
+            open_engine(
+                engine,
+                trunk,
+                size=(preprocessing["width"], preprocessing["height"]),
+                maxima=manifest["activation_maxima"],
+                device=device,
+                threads=threads,
+            ),
             Svm.from_pickle(svm),
             evaluation=evaluation,
             card=_read(folder / CARD).decode("utf-8"),
+            threads=threads,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -151,7 +172,7 @@ class Model:
     def classify(
         self, fields: Sequence[Field], include: Sequence[Include] | None = None
     ) -> list[Prediction]:
-        """Classify many fields in one forward pass.
+        """Classify many fields in one pass.
 
         Parameters
         ----------
@@ -167,28 +188,36 @@ class Model:
         if not fields:
             return []
         include = include or [Include()] * len(fields)
-        vectors, maps = self._engine.extract(self._inputs(fields))
+        inputs, checks = zip(*self._pool.map(self._prepare, fields), strict=True)
+        vectors, maps = self._engine.extract(np.stack(inputs))
         decisions = self._svm.decision_function(vectors)
-        predictions = []
-        for i, (field, extras) in enumerate(zip(fields, include, strict=True)):
-            heatmap = None
-            if extras.heatmap:
-                heatmap = overlay(field.pixels, self._attribution(field, vectors[i], maps[i]))
-            decision = float(decisions[i])
-            tissue = check(_landscape(field.pixels), self._tissue_limits)
-            predictions.append(
-                Prediction(
-                    label=self._rule.label(decision),
-                    probability=self._rule.probability(decision),
-                    verdict=self._verdict(decision, tissue),
-                    decision=decision,
-                    warnings=field.warnings + tissue.warnings,
-                    model=self.identity,
-                    features=vectors[i] if extras.features else None,
-                    heatmap=heatmap,
-                )
+        heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
+        return [
+            Prediction(
+                label=self._rule.label(decision),
+                probability=self._rule.probability(decision),
+                verdict=self._verdict(decision, tissue),
+                decision=decision,
+                warnings=field.warnings + tissue.warnings,
+                model=self.identity,
+                features=vector if extras.features else None,
+                heatmap=heatmap,
             )
-        return predictions
+            for field, extras, tissue, vector, decision, heatmap in zip(
+                fields, include, checks, vectors, decisions.tolist(), heatmaps, strict=True
+            )
+        ]
+
+    def _prepare(self, field: Field) -> tuple[np.ndarray, TissueCheck]:
+        pixels = _landscape(field.pixels)
+        return resize(pixels, *self._size), check(pixels, self._tissue_limits)
+
+    def _heatmap(
+        self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray
+    ) -> bytes | None:
+        if not include.heatmap:
+            return None
+        return overlay(field.pixels, self._attribution(field, vector, feature_map))
 
     def attribute(self, field: Field) -> tuple[np.ndarray, float]:
         """Tell what each place of a field adds to its decision.
@@ -199,12 +228,10 @@ class Model:
             See `handler.heatmap.grad_cam`.
         decision : float
         """
-        vectors, maps = self._engine.extract(self._inputs([field]))
+        pixels = resize(_landscape(field.pixels), *self._size)
+        vectors, maps = self._engine.extract(pixels[None])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision
-
-    def _inputs(self, fields: Sequence[Field]) -> np.ndarray:
-        return np.stack([resize(_landscape(field.pixels), *self._size) for field in fields])
 
     def _attribution(self, field: Field, vector: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
         cam = grad_cam(self._svm.path_gradient(vector), feature_map, self._svm.reference)

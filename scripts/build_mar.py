@@ -42,13 +42,10 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
         The archive's sha256.
     """
     manifest = json.loads((model / MANIFEST).read_text("utf-8"))
-    with tempfile.TemporaryDirectory() as scratch:
-        stage, out, tmp = (Path(scratch, name) for name in ("stage", "out", "tmp"))
-        for folder in (stage, out, tmp):
-            folder.mkdir()
+    with tempfile.TemporaryDirectory() as stage:
         shutil.copytree(
             ROOT / "handler",
-            stage / "handler",
+            Path(stage, "handler"),
             ignore=shutil.ignore_patterns("__pycache__", "breakhis_handler.py", "*.yaml"),
         )
         for name in (
@@ -58,22 +55,55 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
             *(entry["name"] for entry in manifest["files"].values()),
         ):
             shutil.copy(model / name, stage)
+        return pack(
+            archive,
+            manifest["version"],
+            ROOT / "handler" / "breakhis_handler.py",
+            ROOT / "handler" / "model-config.yaml",
+            Path(stage),
+        )
+
+
+def pack(
+    archive: Path, version: str, handler: Path, config: Path, extra_files: Path | None = None
+) -> str:
+    """Write an archive, replaced as a whole once it is complete.
+
+    Parameters
+    ----------
+    archive : Path
+        Named like the model, with the suffix ``.mar``.
+    version : str
+    handler, config : Path
+        The handler's module and ``model-config.yaml``.
+    extra_files : Path, optional
+        Folder whose content is added.
+
+    Returns
+    -------
+    str
+        The archive's sha256.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out, tmp = (Path(scratch, name) for name in ("out", "tmp"))
+        out.mkdir()
+        tmp.mkdir()
         # The archiver works in, and afterwards deletes, a folder named like the
         # model in the temporary directory: it gets one of its own.
         subprocess.run(
             [
                 *(sys.executable, "-c", ARCHIVER),
-                *("--model-name", NAME),
-                *("--version", manifest["version"]),
-                *("--handler", ROOT / "handler" / "breakhis_handler.py"),
-                *("--config-file", ROOT / "handler" / "model-config.yaml"),
-                *("--extra-files", stage),
+                *("--model-name", archive.stem),
+                *("--version", version),
+                *("--handler", handler),
+                *("--config-file", config),
+                *(("--extra-files", extra_files) if extra_files else ()),
                 *("--export-path", out),
             ],
             check=True,
             env={**os.environ, "TMPDIR": str(tmp)},
         )
-        content = _normalised(out / f"{NAME}.mar")
+        content = _normalised(out / archive.name)
     unfinished = archive.with_suffix(".mar.part")
     unfinished.write_bytes(content)
     unfinished.replace(archive)

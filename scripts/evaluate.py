@@ -19,11 +19,12 @@ from rich.progress import track
 from handler import EVALUATION, MANIFEST
 from handler.features import TorchEngine
 from handler.images import Field, read_field
-from handler.model import Model, ModelId, Prediction
+from handler.model import Include, Model, ModelId, Prediction
+from handler.openvino_engine import OpenVinoEngine
 from handler.svm import DecisionRule, Svm
 from scripts.errors import NoCheckpoints, ScriptError
 from scripts.learning import plots
-from scripts.learning.breakhis import BreakHis
+from scripts.learning.breakhis import BreakHis, FieldImage, read
 from scripts.learning.calibration import held_out_probabilities
 from scripts.learning.card import write_card
 from scripts.learning.crossval import FITS, fold_name, open_fold, write
@@ -36,8 +37,10 @@ from scripts.learning.figures import (
     figures,
     interval,
 )
+from scripts.learning.finetune import Recipe, Sample
 from scripts.learning.judged import Judged
 from scripts.learning.places import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_data_argument
+from scripts.learning.quantisation import agreement, calibrate
 from scripts.learning.robustness import PERTURBATIONS
 
 PLOTS = "plots"
@@ -47,11 +50,15 @@ MAX_FIELDS = 200
 
 
 class HeldOut(NamedTuple):
-    """A 40X field, the model of the fold that held its patient out, and its answer."""
+    """A 40X field, the model of the fold that held its patient out, and its answers.
+
+    The fast answer is that of the 8-bit engine, calibrated on the training patients.
+    """
 
     model: Model
     pixels: np.ndarray
     answer: Prediction
+    fast_answer: Prediction
 
 
 def main() -> None:
@@ -92,10 +99,11 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
     at_40x = judged.at(40)
     every = -(-len(at_40x.names) // max_fields)
     at_40x = at_40x.only(np.arange(len(at_40x.names)) % every == 0)
-    fields = held_out_fields(root, work, manifest, at_40x)
+    fields = held_out_fields(root, work, manifest, judged, at_40x)
     evaluation = {
         "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
         **from_decisions(judged, probabilities, rule),
+        "engine": agreement([f.answer for f in fields], [f.fast_answer for f in fields]),
         "robustness": robustness(fields, at_40x),
         "heatmap": heatmap_check(fields, at_40x),
     }
@@ -120,7 +128,7 @@ def from_decisions(judged: Judged, probabilities: np.ndarray, rule: DecisionRule
 
 
 def held_out_fields(
-    root: Path, work: Path, manifest: dict[str, Any], judged: Judged
+    root: Path, work: Path, manifest: dict[str, Any], judged: Judged, chosen: Judged
 ) -> list[HeldOut]:
     """Open the models of the first repetition, each beside the fields it never saw.
 
@@ -132,38 +140,58 @@ def held_out_fields(
         Folder with the checkpoints.
     manifest : dict
     judged : Judged
-        40X images.
+        All images.
+    chosen : Judged
+        The 40X images of `judged` whose fields are wanted.
 
     Raises
     ------
     NoCheckpoints
         A model is missing, or does not decide as the cross-validation says.
     """
-    paths = {image.path.name: image.path for image in BreakHis(root).images}
-    models = {}
-    for fold in np.unique(judged.folds[0]).tolist():
-        folder = work / FITS / fold_name(0, fold, manifest["training"]["folds"])
-        try:
-            trunk, classifier = open_fold(folder)
-        except FileNotFoundError:
-            raise NoCheckpoints(
-                f"{folder} holds no model. Run scripts.train with the same data first."
-            ) from None
-        identity = ModelId(manifest["name"], manifest["version"], folder.name)
-        svm = Svm(classifier.shipped())
-        models[fold] = Model(identity, manifest, TorchEngine(trunk), svm, evaluation={}, card="")
+    images = {image.path.name: image for image in BreakHis(root).images}
+    models = {
+        fold: fold_models(
+            work / FITS / fold_name(0, fold, manifest["training"]["folds"]),
+            manifest,
+            [images[name] for name in judged.names[judged.folds[0] != fold]],
+        )
+        for fold in np.unique(chosen.folds[0]).tolist()
+    }
     fields = []
-    for i in track(range(len(judged.names)), "Reading    "):
-        model = models[judged.folds[0, i]]
-        field = read_field(paths[judged.names[i]].read_bytes())
-        (answer,) = model.classify([field])
-        if abs(answer.decision - judged.decisions[0, i]) > 1e-3:
+    for i in track(range(len(chosen.names)), "Reading    "):
+        model, fast = models[chosen.folds[0, i]]
+        field = read_field(images[chosen.names[i]].path.read_bytes())
+        answer, fast_answer = (m.classify([field], [Include(True)])[0] for m in (model, fast))
+        if abs(answer.decision - chosen.decisions[0, i]) > 1e-3:
             raise NoCheckpoints(
                 f"The models in {work} do not decide as {OUT_OF_FOLD} says. "
                 "Run scripts.train again."
             )
-        fields.append(HeldOut(model, field.pixels, answer))
+        fields.append(HeldOut(model, field.pixels, answer, fast_answer))
     return fields
+
+
+def fold_models(
+    checkpoint: Path, manifest: dict[str, Any], training: list[FieldImage]
+) -> tuple[Model, Model]:
+    """Open the model of a fold twice: with the reference engine and with the 8-bit one."""
+    try:
+        trunk, classifier = open_fold(checkpoint)
+    except FileNotFoundError:
+        raise NoCheckpoints(
+            f"{checkpoint} holds no model. Run scripts.train with the same data first."
+        ) from None
+    recipe = Recipe(**manifest["training"]["recipe"])
+    size = recipe.width, recipe.height
+    maxima = calibrate(trunk, [Sample(image, read(image, *size)) for image in training], recipe)
+    identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
+    svm = Svm(classifier.shipped())
+    reference, fast = (
+        Model(identity, manifest, engine, svm, evaluation={}, card="")
+        for engine in (TorchEngine(trunk), OpenVinoEngine(trunk, size, 2, maxima))
+    )
+    return reference, fast
 
 
 def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any]]:

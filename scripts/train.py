@@ -35,8 +35,9 @@ from scripts.learning.places import (
     SHARED,
     add_data_argument,
 )
+from scripts.learning.quantisation import calibrate
 
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def train(
             "mean": MEAN,
             "std": STD,
         },
+        "activation_maxima": calibrate(trunk.cpu(), samples, recipe),
         "decision_rule": vars(decision_rule(judged)),
         "tissue_limits": vars(tissue_limits(data)),
         "training": {

@@ -46,3 +46,10 @@ def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> No
             probe.bind((host, port))
         except OSError:
             raise PortTaken(purpose, port, variable) from None
+
+
+def free_port() -> int:
+    """Return a port that no program listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,20 +15,15 @@ import pytest
 import requests
 
 from scripts.build_mar import build
+from scripts.drawn_fields import draw_field, encode
 from serve.client import Client
+from serve.ports import free_port
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.synthetic import draw_field, encode
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / "tests" / "screenshots"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

@@ -43,12 +43,20 @@ class FieldClassifier:
         return Pipeline([("scaler", self.scalers[40]), ("svc", self.svc)])
 
 
-def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassifier:
-    """Fit scalers and SVM on the features of whole fields.
+def training_fields(
+    samples: list[Sample], recipe: Recipe
+) -> tuple[list[np.ndarray], list[tuple[str, int, bool]]]:
+    """Make the whole fields that are learnt from.
 
     40X fields are taken as they are. The fields of higher magnifications are put
     together to pseudo-fields of the same size, patient by patient, so that the
     features are averaged over as much tissue as those of a 40X field.
+
+    Returns
+    -------
+    fields : list of ndarray of uint8, shape (height, width, 3)
+    rows : list of tuple
+        Patient, magnification and whether malignant, of each.
 
     Raises
     ------
@@ -76,6 +84,18 @@ def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassif
             ]
         fields += pictures
         rows += [(patient, magnification, group.malignant)] * len(pictures)
+    return fields, rows
+
+
+def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassifier:
+    """Fit scalers and SVM on the features of whole fields; see `training_fields`.
+
+    Raises
+    ------
+    DataSetError
+        There are not both classes at 40X.
+    """
+    fields, rows = training_fields(samples, recipe)
     vectors = extract(trunk, np.stack(fields))
     patients, magnifications, malignant = (np.array(column) for column in zip(*rows, strict=True))
     scaled = np.empty_like(vectors)

@@ -11,9 +11,9 @@ import requests
 from PIL import Image
 
 from gradio_ui.verdict import RESEARCH_ONLY
+from scripts.drawn_fields import draw_field, encode
 from serve.torchserve import TorchServe
 from tests.conftest import SCREENSHOTS
-from tests.synthetic import draw_field, encode
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 

@@ -2,6 +2,8 @@ import io
 import struct
 import zlib
 
+import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +12,7 @@ from PIL import Image
 
 from handler.errors import BadImage, ImageTooLarge, RequestError, UnsupportedImage
 from handler.images import Limits, read_field, resize
-from tests.synthetic import draw_field, encode
+from scripts.drawn_fields import draw_field, encode
 
 PIXELS = draw_field(3, 140, 92)
 
@@ -82,6 +84,46 @@ def test_first_page_is_read_with_a_warning():
     field = read_field(save(first, "TIFF", save_all=True, append_images=[second]))
     assert np.array_equal(field.pixels, PIXELS)
     assert [warning.code for warning in field.warnings] == ["several_pages"]
+
+
+def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
+    """Add a chunk to a PNG, before its pixels."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    chunk = struct.pack(">I", len(content)) + kind + content + checksum
+    # The signature takes 8 bytes, the header 25.
+    return png[:33] + chunk + png[33:]
+
+
+def test_a_png_is_turned_as_its_orientation_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    png = with_chunk(encode(PIXELS), b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert np.array_equal(read_field(png).pixels, np.rot90(PIXELS, -1))
+
+
+def test_the_one_transparent_colour_of_a_png_shows_white_glass():
+    red, green, blue = (int(value) for value in PIXELS[50, 70])
+    png = with_chunk(encode(PIXELS), b"tRNS", struct.pack(">HHH", red, green, blue))
+    assert (read_field(png).pixels[50, 70] == 255).all()
+
+
+def test_gamma_and_remarks_in_a_png_change_no_pixel():
+    png = with_chunk(encode(PIXELS), b"gAMA", struct.pack(">I", 100000))
+    png = with_chunk(png, b"tEXt", b"Software\0camera")
+    assert np.array_equal(read_field(png).pixels, PIXELS)
+
+
+def test_16_bit_colour_is_read_as_8_bit():
+    deep = PIXELS.astype(np.uint16) * 257
+    assert np.array_equal(read_field(imagecodecs.png_encode(deep)).pixels, PIXELS)
+
+
+def test_a_large_jpeg_is_read_as_if_it_had_been_shrunk_first():
+    pixels = cv2.resize(PIXELS, (2800, 1840), interpolation=cv2.INTER_CUBIC)
+    large = read_field(encode(pixels, "JPEG", quality=95)).pixels
+    shrunk = resize(pixels, 1400, 920)
+    assert large.shape == shrunk.shape
+    assert np.abs(large.astype(int) - shrunk).mean() < 1
 
 
 def test_text_named_png_is_refused_as_no_image():

@@ -11,8 +11,8 @@ from handler import MANIFEST
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Include, Model
+from scripts.drawn_fields import draw_field
 from tests.conftest import ROOT
-from tests.synthetic import draw_field
 
 STORE = ROOT / "model_store"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError
 from scripts.learning.breakhis import (
     BreakHis,
@@ -16,7 +17,6 @@ from scripts.learning.breakhis import (
 )
 from scripts.learning.finetune import Recipe
 from tests.conftest import ROOT
-from tests.synthetic import draw_field, encode
 
 SHARED = ROOT.parent / "shared" / "breakhis"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="needs BreakHis images")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError, DownloadError
 from scripts.fetch_breakhis import CHECKSUMS, fetch, verify
 from scripts.learning.breakhis import EXPECTED_COUNTS, FieldImage
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
-from tests.synthetic import draw_field, encode
 
 NAMES = [
     f"SOB_{kind}-14-{n}-40-{i:03}.png" for kind, n in (("B_A", 1), ("M_DC", 2)) for i in (1, 2)

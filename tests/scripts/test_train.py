@@ -14,6 +14,7 @@ from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
 from handler.svm import DecisionRule
+from scripts.drawn_fields import draw_field, encode
 from scripts.errors import NoCheckpoints
 from scripts.evaluate import PLOTS, evaluate, from_decisions
 from scripts.learning import plots
@@ -26,7 +27,6 @@ from scripts.learning.judged import Judged
 from scripts.learning.places import MODEL_STORE, OUT_OF_FOLD
 from scripts.train import Plan, train
 from tests.scripts.test_breakhis import SHARED, needs_data
-from tests.synthetic import draw_field, encode
 
 RECIPE = Recipe(width=176, height=112, crop=64, steps=3, batch=4, mosaics=1, seed=0)
 PLAN = Plan(folds=2, repetitions=2)

@@ -8,6 +8,7 @@ import pytest
 import requests
 from PIL import Image
 
+from scripts.drawn_fields import draw_field
 from serve.api import Api
 from serve.client import Client, Prediction
 from serve.errors import (
@@ -21,7 +22,6 @@ from serve.errors import (
 from serve.management import Management
 from serve.tokens import Tokens
 from tests.conftest import free_port
-from tests.synthetic import draw_field
 
 
 def test_an_image_may_be_a_path_bytes_or_a_pil_image(client: Client, field_png, tmp_path: Path):

@@ -13,8 +13,8 @@ import pytest
 import requests
 from PIL import Image
 
+from scripts.drawn_fields import draw_field, encode
 from tests.conftest import ROOT
-from tests.synthetic import draw_field, encode
 
 FIELDS = {"label", "probability", "verdict", "decision", "warnings", "model"}
 TEXT = b"This is no image.\n" * 20

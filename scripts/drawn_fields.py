@@ -30,6 +30,7 @@ def draw_field(seed: int, width: int = 700, height: int = 460) -> np.ndarray:
 
 
 def encode(pixels: np.ndarray, format: str = "PNG", **options) -> bytes:
+    """Encode a picture in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format, **options)
     return buffer.getvalue()

@@ -1,0 +1,288 @@
+"""Measure the service beside its peers and the machine's limit, in turn, in one run.
+
+    python -m scripts.benchmark
+
+Every service gets the same images and, but for its own preprocessing, the same weights.
+Results go to ``benchmark/``: ``results.json`` and a plot.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import numpy as np
+import requests
+from rich.console import Console
+from rich.progress import Progress
+from urllib3 import encode_multipart_formdata
+
+from handler.images import read_field
+from scripts.benchmarking import report, services
+from scripts.benchmarking.services import Running, Start
+from scripts.build_mar import build
+from scripts.drawn_fields import draw_field, encode
+from scripts.errors import DataSetError, ScriptError
+from scripts.learning.breakhis import FIELD_SIZE, BreakHis
+from scripts.learning.crossval import write
+from scripts.learning.places import ROOT, add_data_argument
+
+RESULTS = ROOT / "benchmark"
+CONNECTIONS = (1, 4, 16, 64)
+OWN = "this service"
+N_IMAGES = 32
+# What the speed of 8-bit integers depends on.
+INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
+FORM = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long is measured.
+
+    Attributes
+    ----------
+    rounds : int
+        How often each service has its turn.
+    seconds, warm_up : float
+        Of each measurement, and before it.
+    soak : float
+        Seconds of the long run at the most connections.
+    """
+
+    rounds: int
+    seconds: float
+    warm_up: float
+    soak: float
+
+
+FULL = Plan(rounds=2, seconds=10, warm_up=3, soak=60)
+QUICK = Plan(rounds=1, seconds=2, warm_up=1, soak=3)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_data_argument(parser)
+    parser.add_argument("--quick", action="store_true", help="two minutes, coarse figures")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    args = parser.parse_args()
+    build()
+    try:
+        results = measure(args.data, QUICK if args.quick else FULL)
+    except ScriptError as error:
+        parser.exit(1, f"{error}\n")
+    write(args.out / "results.json", json.dumps(results, indent=1).encode())
+    write(args.out / "throughput.svg", report.plot(results))
+    report.show(results, Console())
+
+
+def measure(data: Path, plan: Plan) -> dict[str, Any]:
+    """Measure everything.
+
+    Parameters
+    ----------
+    data : Path
+        Of the data set; fields are drawn where there is none.
+    plan : Plan
+
+    Returns
+    -------
+    dict
+        What is written to ``results.json``.
+    """
+    cores = joblib.cpu_count()
+    candidates: dict[str, list[Start]] = {
+        "TorchServe image_classifier": [services.stock(1, cores), services.stock(cores, 1)],
+        "LitServe": [services.litserve(1, cores), services.litserve(cores, 1)],
+        "Flask": [services.flask],
+    }
+    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+        png, jpeg, images_from = _write_images(data, Path(folder))
+        trials = sum(len(starts) for starts in candidates.values() if len(starts) > 1)
+        turns = plan.rounds * ((len(candidates) + 1) * len(CONNECTIONS) + 1)
+        task = progress.add_task("Benchmark", total=trials + turns + 3)
+
+        def advance() -> None:
+            progress.advance(task)
+
+        peers = {name: _best(starts, png, plan, advance) for name, starts in candidates.items()}
+        turn_of: dict[str, Start] = {OWN: services.own, **peers}
+        measured: dict[str, list[dict[str, Any]]] = {name: [] for name in turn_of}
+        limits: list[dict[str, Any]] = []
+        extras: dict[str, Any] = {}
+        for _ in range(plan.rounds):
+            for name, start in turn_of.items():
+                with start(_first(png)) as running:
+                    turn: dict[str, Any] = {"start_seconds": running.start_seconds, "load": {}}
+                    for connections in CONNECTIONS:
+                        turn["load"][connections] = _load(running, png, connections, plan)
+                        advance()
+                    turn["resident_mb"] = running.resident_mb()
+                    measured[name].append(turn)
+                    if name == OWN and not extras:
+                        extras = _extras(running, png, jpeg, plan, advance)
+            limits.append(_limit(png, plan))
+            advance()
+    return report.summarise(
+        {
+            "machine": _machine(),
+            "engine": limits[0]["engine"],
+            "images": images_from,
+            "services": measured,
+            "limit": limits,
+            **extras,
+        },
+        own=OWN,
+    )
+
+
+def _best(starts: list[Start], images: Path, plan: Plan, advance: Any) -> Start:
+    """Try each setting of a peer at 16 connections, and return the fastest."""
+    if len(starts) == 1:
+        return starts[0]
+    rates = []
+    for start in starts:
+        with start(_first(images)) as running:
+            rates.append(_load(running, images, 16, plan)["rate"])
+        advance()
+    return starts[int(np.argmax(rates))]
+
+
+def _load(
+    running: Running, images: Path, connections: int, plan: Plan, seconds: float | None = None
+) -> dict[str, Any]:
+    """Load a running service from a process of its own."""
+    seconds = seconds or plan.seconds
+    with tempfile.TemporaryDirectory() as folder:
+        report_file = Path(folder) / "report.json"
+        settings = {
+            "url": running.url,
+            "headers": running.headers,
+            "as_form": running.as_form,
+            "images": str(images),
+            "warm_up": plan.warm_up,
+            "report": str(report_file),
+        }
+        finished = subprocess.run(
+            [
+                *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
+                *("-f", str(ROOT / "scripts" / "benchmarking" / "load.py")),
+                *("--users", str(connections), "--spawn-rate", str(connections)),
+                *("--run-time", f"{plan.warm_up + seconds}s", "--stop-timeout", "0"),
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "BENCHMARK_LOAD": json.dumps(settings),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not report_file.exists():
+            raise ScriptError(f"Locust failed. It said last:\n{finished.stderr[-2000:]}")
+        seen = json.loads(report_file.read_text("utf-8"))
+    p50, p95, p99 = np.percentile(seen["milliseconds"] or [np.nan], (50, 95, 99)).tolist()
+    return {
+        "rate": (len(seen["milliseconds"]) - len(seen["errors"])) / seconds,
+        "p50": p50,
+        "p95": p95,
+        "p99": p99,
+        "errors": len(seen["errors"]),
+    }
+
+
+def _extras(running: Running, png: Path, jpeg: Path, plan: Plan, advance: Any) -> dict[str, Any]:
+    """Measure what only the service itself is asked for."""
+    formats: dict[str, list[float]] = {"PNG": [], "JPEG": []}
+    for _ in range(2):
+        for name, images in (("PNG", png), ("JPEG", jpeg)):
+            formats[name].append(_load(running, images, 16, plan)["rate"])
+    advance()
+    soak = {"seconds": plan.soak, **_load(running, png, max(CONNECTIONS), plan, plan.soak)}
+    advance()
+    return {"formats": formats, "soak": soak, "form": _form(running, png, advance)}
+
+
+def _form(running: Running, images: Path, advance: Any) -> dict[str, float]:
+    """Time one form of many images, and as many requests of one image on one connection."""
+    files = sorted(images.iterdir())
+    chosen = [files[i % len(files)].read_bytes() for i in range(FORM)]
+    form, content_type = encode_multipart_formdata(
+        {f"image{i}": (f"{i}.png", image, "image/png") for i, image in enumerate(chosen)}
+    )
+    as_form, one_by_one = [], []
+    with requests.Session() as session:
+        session.headers.update(running.headers)
+        for _ in range(3):
+            began = time.perf_counter()
+            answer = session.post(running.url, data=form, headers={"Content-Type": content_type})
+            answer.raise_for_status()
+            as_form.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            for image in chosen:
+                session.post(running.url, data=image).raise_for_status()
+            one_by_one.append(time.perf_counter() - began)
+    advance()
+    return {"images": FORM, "seconds": min(as_form), "one_by_one_seconds": min(one_by_one)}
+
+
+def _limit(images: Path, plan: Plan) -> dict[str, Any]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarking.limit", str(images), str(plan.seconds)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise ScriptError(f"The limit could not be measured:\n{finished.stderr[-2000:]}")
+    return json.loads(finished.stdout)
+
+
+def _write_images(data: Path, folder: Path) -> tuple[Path, Path, str]:
+    """Write fields of one size as PNG, and as JPEG of high quality."""
+    try:
+        at_40x = [image for image in BreakHis(data).images if image.magnification == 40]
+        pngs = [image.path.read_bytes() for image in at_40x]
+        pngs = [p for p in pngs if read_field(p).pixels.shape[1::-1] == FIELD_SIZE][:N_IMAGES]
+        origin = "BreakHis, 40X"
+    except DataSetError:
+        pngs = [encode(draw_field(seed)) for seed in range(N_IMAGES)]
+        origin = "drawn fields"
+    for kind in ("png", "jpeg"):
+        (folder / kind).mkdir()
+    for i, png in enumerate(pngs):
+        (folder / "png" / f"{i:02}.png").write_bytes(png)
+        pixels = cv2.cvtColor(read_field(png).pixels, cv2.COLOR_RGB2BGR)
+        _, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        (folder / "jpeg" / f"{i:02}.jpg").write_bytes(jpeg.tobytes())
+    return folder / "png", folder / "jpeg", origin
+
+
+def _first(images: Path) -> bytes:
+    return min(images.iterdir()).read_bytes()
+
+
+def _machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    about = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in lines)}
+    return {
+        "cpu": f"{about['model name']}, family {about['cpu family']}, model {about['model']}",
+        "cores": joblib.cpu_count(),
+        "instructions": [name for name in INSTRUCTIONS if name in about["flags"].split()],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `scripts.benchmark` measures with: the services, the load and the limit."""

@@ -1,0 +1,55 @@
+"""The load, a Locust file: each user keeps one connection and sends image after image.
+
+Settings come as JSON in BENCHMARK_LOAD, measured times go to the file it names.
+"""
+
+import itertools
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from locust import FastHttpUser, constant, events, task
+
+from scripts.benchmarking.services import body
+
+load = json.loads(os.environ["BENCHMARK_LOAD"])
+bodies = [
+    body(path.read_bytes(), load["as_form"]) for path in sorted(Path(load["images"]).iterdir())
+]
+turns = itertools.count()
+began = time.perf_counter()
+milliseconds: list[float] = []
+errors: list[str] = []
+
+
+class Sender(FastHttpUser):
+    """One connection."""
+
+    wait_time = constant(0)
+    host = load["url"]
+
+    @task
+    def send(self) -> None:
+        """Send the next image."""
+        data, content_type = bodies[next(turns) % len(bodies)]
+        headers = {**load["headers"], "Content-Type": content_type}
+        # It takes bytes as well, whatever its type hint says.
+        self.client.post("", data=data, headers=headers)  # type: ignore[arg-type]
+
+
+@events.request.add_listener
+def keep(response_time: float, exception: Exception | None, **_: Any) -> None:
+    """Keep what is answered after the warm-up."""
+    if time.perf_counter() - began < load["warm_up"]:
+        return
+    milliseconds.append(response_time)
+    if exception is not None:
+        errors.append(str(exception))
+
+
+@events.quitting.add_listener
+def report(**_: Any) -> None:
+    """Write what was measured."""
+    Path(load["report"]).write_text(json.dumps({"milliseconds": milliseconds, "errors": errors}))

@@ -1,0 +1,1 @@
+"""What other services do with the same weights, as their users write it."""

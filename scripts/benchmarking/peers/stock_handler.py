@@ -1,0 +1,20 @@
+"""TorchServe's own image classifier, unchanged, with the same weights."""
+
+# First, for it declares what torchvision may lack.
+from scripts.benchmarking.peers import resnet  # isort: skip
+
+from torch import nn
+from ts.context import Context
+from ts.torch_handler.image_classifier import ImageClassifier
+
+
+class StockImageClassifier(ImageClassifier):
+    """Only told where the weights are."""
+
+    def initialize(self, context: Context) -> None:
+        """Load the network as an eager model."""
+        context.manifest["model"]["modelFile"] = "resnet.py"
+        super().initialize(context)
+
+    def _load_pickled_model(self, *_: object) -> nn.Module:
+        return resnet.load()

@@ -1,0 +1,91 @@
+"""The fast engines against the reference, on tissue that none was calibrated on."""
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from handler.errors import BadSetting
+from handler.images import Field, read_field
+from handler.model import Include, Model
+from scripts.drawn_fields import draw_field
+from scripts.learning.breakhis import BreakHis
+from scripts.learning.places import MODEL_STORE, SHARED
+
+# Of the 8-bit engine: length of the features' difference, over that of the reference's
+# features; and how near to a limit of the rule a decision must be for its label or
+# verdict to change.
+FEATURE_TOLERANCE, MARGIN = 0.05, 0.1
+
+
+def drawn() -> list[Field]:
+    return [Field(draw_field(seed)) for seed in range(24)]
+
+
+def breakhis() -> list[Field]:
+    folder = SHARED / "breakhis"
+    if not folder.exists():
+        pytest.skip("the BreakHis images are not here")
+    images = [image for image in BreakHis(folder).images if image.magnification == 40]
+    return [read_field(image.path.read_bytes()) for image in images]
+
+
+def answers(fields: list[Field], engine: str):
+    model = Model.open(MODEL_STORE, engine=engine, threads=2)
+    assert model.describe()["engine"] == engine
+    return model, model.classify(fields, [Include(features=True)] * len(fields))
+
+
+@pytest.mark.parametrize("tissue", [drawn, breakhis])
+def test_8_bit_integers_change_nothing_outside_the_margin(tissue):
+    fields = tissue()
+    model, reference = answers(fields, "torch-fp32")
+    _, fast = answers(fields, "openvino-int8")
+    expected, seen = (np.array([a.features for a in some]) for some in (reference, fast))
+    error = np.linalg.norm(seen - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert 0 < error.max() < FEATURE_TOLERANCE
+    rule = model.manifest["decision_rule"]
+    limits = np.array([rule["threshold"], *rule["abstain"]])
+    for one, other in zip(reference, fast, strict=True):
+        to_threshold = abs(one.decision - rule["threshold"])
+        to_limit = np.abs(one.decision - limits).min()
+        assert one.label == other.label or to_threshold < MARGIN
+        assert one.verdict == other.verdict or to_limit < MARGIN
+        assert [w.code for w in one.warnings] == [w.code for w in other.warnings]
+
+
+def test_openvino_in_single_precision_is_the_reference():
+    fields = drawn()[:6]
+    (_, reference), (_, fast) = (answers(fields, e) for e in ("torch-fp32", "openvino-fp32"))
+    for one, other in zip(reference, fast, strict=True):
+        assert np.allclose(one.features, other.features, atol=1e-4)
+        assert abs(one.decision - other.decision) < 1e-3
+
+
+@pytest.mark.parametrize("engine", ["openvino-fp32", "openvino-int8"])
+def test_an_answer_does_not_depend_on_its_batch(engine):
+    fields = drawn()[:7]
+    model, together = answers(fields, engine)
+    alone = [model.classify([field])[0].decision for field in fields]
+    assert np.allclose([answer.decision for answer in together], alone, atol=1e-4)
+
+
+def test_auto_is_8_bit_integers_on_a_cpu():
+    assert Model.open(MODEL_STORE, engine="auto").describe()["engine"] == "openvino-int8"
+
+
+def test_without_openvino_the_reference_answers_and_one_line_says_so(monkeypatch, caplog):
+    monkeypatch.delitem(sys.modules, "handler.openvino_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with caplog.at_level(logging.INFO):
+        model = Model.open(MODEL_STORE, engine="auto")
+    assert model.describe()["engine"] == "torch-fp32"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "OpenVINO" in line or "openvino" in line
+    assert model.classify(drawn()[:1])[0].label in ("benign", "malignant")
+
+
+def test_an_engine_that_is_none_is_refused():
+    with pytest.raises(BadSetting, match="openvino-int8"):
+        Model.open(MODEL_STORE, engine="fast")
