@@ -188,8 +188,10 @@ class Model:
         if not fields:
             return []
         include = include or [Include()] * len(fields)
-        inputs, checks = zip(*self._pool.map(self._prepare, fields), strict=True)
-        vectors, maps = self._engine.extract(np.stack(inputs))
+        landscapes = [_landscape(field.pixels) for field in fields]
+        inputs = self._pool.map(self._input, landscapes)
+        checks = self._pool.map(self._check, landscapes)
+        vectors, maps = self._engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
         return [
@@ -208,9 +210,11 @@ class Model:
             )
         ]
 
-    def _prepare(self, field: Field) -> tuple[np.ndarray, TissueCheck]:
-        pixels = _landscape(field.pixels)
-        return resize(pixels, *self._size), check(pixels, self._tissue_limits)
+    def _input(self, landscape: np.ndarray) -> np.ndarray:
+        return resize(landscape, *self._size)
+
+    def _check(self, landscape: np.ndarray) -> TissueCheck:
+        return check(landscape, self._tissue_limits)
 
     def _heatmap(
         self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray
@@ -228,7 +232,7 @@ class Model:
             See `handler.heatmap.grad_cam`.
         decision : float
         """
-        pixels = resize(_landscape(field.pixels), *self._size)
+        pixels = self._input(_landscape(field.pixels))
         vectors, maps = self._engine.extract(pixels[None])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision

@@ -5,6 +5,12 @@ no VNNI, products of bright pixels with the first weights overflow 16 bits.
 Reference: OpenVINO, "Quantization scheme" (FakeQuantize operations become integer ones).
 """
 
+import sys
+
+# OpenVINO reports each import and conversion to an analytics service, unless the package
+# that does so can't be imported.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 import numpy as np
 import openvino as ov
 import torch
@@ -42,23 +48,28 @@ class OpenVinoEngine:
         model = _convert(trunk, size)
         if maxima is not None:
             _quantise(model, maxima)
+        self._threads = threads
         self._alone = _compile(model, threads, streams=1).create_infer_request()
-        self._together = ov.AsyncInferQueue(_compile(model, threads, streams=threads), threads)
+        # Twice as many requests as streams, so that no stream waits for its next image.
+        self._together = ov.AsyncInferQueue(_compile(model, threads, streams=threads), 2 * threads)
 
     def extract(self, fields: np.ndarray) -> Features:
         """Compute the features of many fields; see `handler.features.Engine`."""
-        if len(fields) == 1:
-            vectors, maps = self._alone.infer(fields).values()
-            return Features(vectors.copy(), maps.copy())
-        answers: list[tuple[np.ndarray, np.ndarray]] = [()] * len(fields)  # type: ignore[list-item]
+        answers: list[Features] = [None] * len(fields)  # type: ignore[list-item]
 
         def keep(request: ov.InferRequest, i: int) -> None:
-            answers[i] = tuple(request.get_output_tensor(k).data.copy() for k in (0, 1))
+            vectors, maps = (request.get_output_tensor(k).data.copy() for k in (0, 1))
+            answers[i] = Features(vectors, maps)
 
+        # One image that is left over would keep one thread busy and the others idle.
+        left_over = len(fields) % self._threads == 1
         self._together.set_callback(keep)
-        for i in range(len(fields)):
+        for i in range(len(fields) - left_over):
             self._together.start_async(fields[i : i + 1], i)
         self._together.wait_all()
+        if left_over:
+            self._alone.infer(fields[-1:])
+            keep(self._alone, len(fields) - 1)
         vectors, maps = zip(*answers, strict=True)
         return Features(np.concatenate(vectors), np.concatenate(maps))
 

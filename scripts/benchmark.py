@@ -3,10 +3,11 @@
     python -m scripts.benchmark
 
 Every service gets the same images and, but for its own preprocessing, the same weights.
-Results go to ``benchmark/``: ``results.json`` and a plot.
+Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot.
 """
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.progress import Progress
 from urllib3 import encode_multipart_formdata
 
+from handler.engines import AUTO
 from handler.images import read_field
 from scripts.benchmarking import report, services
 from scripts.benchmarking.services import Running, Start
@@ -36,8 +38,8 @@ from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
 
 RESULTS = ROOT / "benchmark"
-CONNECTIONS = (1, 4, 16, 64)
 OWN = "this service"
+ENGINES = ("torch-fp32", "openvino-fp32", "openvino-int8")
 N_IMAGES = 32
 # What the speed of 8-bit integers depends on.
 INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
@@ -50,6 +52,8 @@ class Plan:
 
     Attributes
     ----------
+    connections : tuple of int
+        At each of which is measured; 1 and 16 among them.
     rounds : int
         How often each service has its turn.
     seconds, warm_up : float
@@ -58,14 +62,15 @@ class Plan:
         Seconds of the long run at the most connections.
     """
 
+    connections: tuple[int, ...]
     rounds: int
     seconds: float
     warm_up: float
     soak: float
 
 
-FULL = Plan(rounds=2, seconds=10, warm_up=3, soak=60)
-QUICK = Plan(rounds=1, seconds=2, warm_up=1, soak=3)
+FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=10, warm_up=3, soak=60)
+QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3)
 
 
 def main() -> None:
@@ -82,6 +87,9 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     write(args.out / "results.json", json.dumps(results, indent=1).encode())
     write(args.out / "throughput.svg", report.plot(results))
+    page = Console(file=io.StringIO(), width=200)
+    report.show(results, page)
+    write(args.out / "README.md", page.file.getvalue().encode())  # type: ignore[attr-defined]
     report.show(results, Console())
 
 
@@ -100,22 +108,31 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
         What is written to ``results.json``.
     """
     cores = joblib.cpu_count()
-    candidates: dict[str, list[Start]] = {
-        "TorchServe image_classifier": [services.stock(1, cores), services.stock(cores, 1)],
-        "LitServe": [services.litserve(1, cores), services.litserve(cores, 1)],
-        "Flask": [services.flask],
+    candidates: dict[str, dict[str, Start]] = {
+        name: {
+            f"{workers} workers, {threads} threads": start(workers, threads)
+            for workers, threads in ((1, cores), (cores, 1))
+        }
+        for name, start in (
+            ("TorchServe image_classifier", services.stock),
+            ("LitServe", services.litserve),
+        )
     }
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
         png, jpeg, images_from = _write_images(data, Path(folder))
-        trials = sum(len(starts) for starts in candidates.values() if len(starts) > 1)
-        turns = plan.rounds * ((len(candidates) + 1) * len(CONNECTIONS) + 1)
+        trials = sum(len(starts) for starts in candidates.values())
+        turns = plan.rounds * ((len(candidates) + 2) * len(plan.connections) + 1)
         task = progress.add_task("Benchmark", total=trials + turns + 3)
 
         def advance() -> None:
             progress.advance(task)
 
-        peers = {name: _best(starts, png, plan, advance) for name, starts in candidates.items()}
-        turn_of: dict[str, Start] = {OWN: services.own, **peers}
+        settings = {name: _best(starts, png, plan, advance) for name, starts in candidates.items()}
+        turn_of: dict[str, Start] = {
+            OWN: services.own,
+            **{name: candidates[name][best] for name, best in settings.items()},
+            "Flask": services.flask,
+        }
         measured: dict[str, list[dict[str, Any]]] = {name: [] for name in turn_of}
         limits: list[dict[str, Any]] = []
         extras: dict[str, Any] = {}
@@ -123,38 +140,39 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
             for name, start in turn_of.items():
                 with start(_first(png)) as running:
                     turn: dict[str, Any] = {"start_seconds": running.start_seconds, "load": {}}
-                    for connections in CONNECTIONS:
-                        turn["load"][connections] = _load(running, png, connections, plan)
+                    for connections in plan.connections:
+                        turn["load"][str(connections)] = _load(running, png, connections, plan)
                         advance()
                     turn["resident_mb"] = running.resident_mb()
                     measured[name].append(turn)
                     if name == OWN and not extras:
                         extras = _extras(running, png, jpeg, plan, advance)
-            limits.append(_limit(png, plan))
+            limits.append(_limit(png, plan, AUTO))
             advance()
+        engines = [_limit(png, plan, engine) for engine in ENGINES]
     return report.summarise(
         {
             "machine": _machine(),
             "engine": limits[0]["engine"],
             "images": images_from,
+            "peer_settings": settings,
             "services": measured,
             "limit": limits,
+            "engines": engines,
             **extras,
         },
         own=OWN,
     )
 
 
-def _best(starts: list[Start], images: Path, plan: Plan, advance: Any) -> Start:
-    """Try each setting of a peer at 16 connections, and return the fastest."""
-    if len(starts) == 1:
-        return starts[0]
-    rates = []
-    for start in starts:
+def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Any) -> str:
+    """Try each setting of a peer at 16 connections, and return the fastest's name."""
+    rates = {}
+    for setting, start in starts.items():
         with start(_first(images)) as running:
-            rates.append(_load(running, images, 16, plan)["rate"])
+            rates[setting] = _load(running, images, 16, plan)["rate"]
         advance()
-    return starts[int(np.argmax(rates))]
+    return max(rates, key=lambda setting: rates[setting])
 
 
 def _load(
@@ -209,7 +227,11 @@ def _extras(running: Running, png: Path, jpeg: Path, plan: Plan, advance: Any) -
         for name, images in (("PNG", png), ("JPEG", jpeg)):
             formats[name].append(_load(running, images, 16, plan)["rate"])
     advance()
-    soak = {"seconds": plan.soak, **_load(running, png, max(CONNECTIONS), plan, plan.soak)}
+    soak = {
+        "connections": max(plan.connections),
+        "seconds": plan.soak,
+        **_load(running, png, max(plan.connections), plan, plan.soak),
+    }
     advance()
     return {"formats": formats, "soak": soak, "form": _form(running, png, advance)}
 
@@ -237,9 +259,10 @@ def _form(running: Running, images: Path, advance: Any) -> dict[str, float]:
     return {"images": FORM, "seconds": min(as_form), "one_by_one_seconds": min(one_by_one)}
 
 
-def _limit(images: Path, plan: Plan) -> dict[str, Any]:
+def _limit(images: Path, plan: Plan, engine: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "scripts.benchmarking.limit"]
     finished = subprocess.run(
-        [sys.executable, "-m", "scripts.benchmarking.limit", str(images), str(plan.seconds)],
+        [*command, str(images), str(plan.seconds / 2), engine],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -57,23 +57,31 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
             shutil.copy(model / name, stage)
         return pack(
             archive,
+            NAME,
             manifest["version"],
-            ROOT / "handler" / "breakhis_handler.py",
-            ROOT / "handler" / "model-config.yaml",
-            Path(stage),
+            handler=ROOT / "handler" / "breakhis_handler.py",
+            config=ROOT / "handler" / "model-config.yaml",
+            extra_files=Path(stage),
         )
 
 
 def pack(
-    archive: Path, version: str, handler: Path, config: Path, extra_files: Path | None = None
+    archive: Path,
+    name: str,
+    version: str,
+    *,
+    handler: Path,
+    config: Path,
+    extra_files: Path | None = None,
 ) -> str:
     """Write an archive, replaced as a whole once it is complete.
 
     Parameters
     ----------
     archive : Path
-        Named like the model, with the suffix ``.mar``.
-    version : str
+        File to write.
+    name, version : str
+        Of the model.
     handler, config : Path
         The handler's module and ``model-config.yaml``.
     extra_files : Path, optional
@@ -93,7 +101,7 @@ def pack(
         subprocess.run(
             [
                 *(sys.executable, "-c", ARCHIVER),
-                *("--model-name", archive.stem),
+                *("--model-name", name),
                 *("--version", version),
                 *("--handler", handler),
                 *("--config-file", config),
@@ -103,7 +111,7 @@ def pack(
             check=True,
             env={**os.environ, "TMPDIR": str(tmp)},
         )
-        content = _normalised(out / archive.name)
+        content = _normalised(out / f"{name}.mar")
     unfinished = archive.with_suffix(".mar.part")
     unfinished.write_bytes(content)
     unfinished.replace(archive)

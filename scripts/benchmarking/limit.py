@@ -1,13 +1,15 @@
 """What the machine can do without a server: decode, resize, forward pass, in a tight loop.
 
-    python -m scripts.benchmarking.limit IMAGES SECONDS
+    python -m scripts.benchmarking.limit IMAGES SECONDS ENGINE
 
-Prints JSON: images a second of many, milliseconds of one image at a time, the engine's name.
+Prints JSON: images a second of many, milliseconds of one image at a time, the engine's name;
+and the same of the forward pass alone.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 
 from handler import MANIFEST
-from handler.engines import AUTO, open_engine
+from handler.engines import open_engine
 from handler.features import load_trunk
 from handler.images import read_field, resize
 from scripts.learning.places import MODEL_STORE
@@ -36,7 +38,7 @@ def main() -> None:
     size = preprocessing["width"], preprocessing["height"]
     weights = (MODEL_STORE / manifest["files"]["weights"]["name"]).read_bytes()
     engine = open_engine(
-        AUTO,
+        sys.argv[3],
         load_trunk(weights, preprocessing["mean"], preprocessing["std"]),
         size=size,
         maxima=manifest["activation_maxima"],
@@ -47,20 +49,39 @@ def main() -> None:
     def prepare(image: bytes) -> np.ndarray:
         return resize(read_field(image).pixels, *size)
 
-    alone: list[float] = []
-    end = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end:
-        engine.extract(prepare(images[len(alone) % len(images)])[None])
-        alone.append(time.perf_counter() - began)
+    inputs = [prepare(image) for image in images]
     batch = [images[i % len(images)] for i in range(BATCH)]
-    n, began = 0, time.perf_counter()
+    input_batch = np.stack([inputs[i % len(inputs)] for i in range(BATCH)])
     with ThreadPoolExecutor(threads) as pool:
-        while time.perf_counter() - began < seconds:
-            engine.extract(np.stack(list(pool.map(prepare, batch))))
-            n += BATCH
-    rate = n / (time.perf_counter() - began)
-    one = 1000 * float(np.median(alone))
-    print(json.dumps({"rate": rate, "milliseconds": one, "engine": engine.name}))
+        measured = {
+            "engine": engine.name,
+            "milliseconds": _seconds_each(
+                lambda i: engine.extract(prepare(images[i % len(images)])[None]), seconds
+            )
+            * 1000,
+            "rate": BATCH
+            / _seconds_each(
+                lambda _: engine.extract(np.stack(list(pool.map(prepare, batch)))), seconds
+            ),
+            "forward_milliseconds": _seconds_each(
+                lambda i: engine.extract(inputs[i % len(inputs)][None]), seconds
+            )
+            * 1000,
+            "forward_rate": BATCH / _seconds_each(lambda _: engine.extract(input_batch), seconds),
+        }
+    print(json.dumps(measured))
+
+
+def _seconds_each(work: Callable[[int], object], seconds: float) -> float:
+    """Return the median time of one call."""
+    work(0)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        began = time.perf_counter()
+        work(len(times))
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 if __name__ == "__main__":

@@ -99,9 +99,10 @@ def stock(workers: int, threads: int) -> Start:
             (store / "model-config.yaml").write_text(config)
             pack(
                 store / "stock.mar",
+                "stock",
                 "1.0",
-                ROOT / "scripts" / "benchmarking" / "peers" / "stock_handler.py",
-                store / "model-config.yaml",
+                handler=ROOT / "scripts" / "benchmarking" / "peers" / "stock_handler.py",
+                config=store / "model-config.yaml",
             )
             inference, management, metrics = (f"http://{HOST}:{free_port()}" for _ in range(3))
             (store / "config.properties").write_text(

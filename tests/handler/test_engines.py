@@ -1,14 +1,17 @@
 """The fast engines against the reference, on tissue that none was calibrated on."""
 
 import logging
+import os
+import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 
 from handler.errors import BadSetting
 from handler.images import Field, read_field
-from handler.model import Include, Model
+from handler.model import Include, Model, Prediction
 from scripts.drawn_fields import draw_field
 from scripts.learning.breakhis import BreakHis
 from scripts.learning.places import MODEL_STORE, SHARED
@@ -31,9 +34,15 @@ def breakhis() -> list[Field]:
     return [read_field(image.path.read_bytes()) for image in images]
 
 
-def answers(fields: list[Field], engine: str):
+@cache
+def open_model(engine: str) -> Model:
     model = Model.open(MODEL_STORE, engine=engine, threads=2)
     assert model.describe()["engine"] == engine
+    return model
+
+
+def answers(fields: list[Field], engine: str) -> tuple[Model, list[Prediction]]:
+    model = open_model(engine)
     return model, model.classify(fields, [Include(features=True)] * len(fields))
 
 
@@ -89,3 +98,13 @@ def test_without_openvino_the_reference_answers_and_one_line_says_so(monkeypatch
 def test_an_engine_that_is_none_is_refused():
     with pytest.raises(BadSetting, match="openvino-int8"):
         Model.open(MODEL_STORE, engine="fast")
+
+
+def test_openvino_reports_nothing_to_its_maker(tmp_path):
+    """It keeps its books on that in the home folder."""
+    code = "import handler.openvino_engine as e, sys; sys.exit(e.ov.convert_model is None)"
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**environment, "HOME": str(tmp_path)}
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -201,6 +201,7 @@ def test_model_description(service, client):
     own = description["customizedMetadata"]
     manifest = json.loads((ROOT / "model_store" / "manifest.json").read_text())
     assert own["manifest"] == manifest
+    assert own["engine"] == "openvino-int8"
     evaluation = json.loads((ROOT / "model_store" / "evaluation.json").read_text())
     assert own["evaluation"] == evaluation
     assert own["card"] == (ROOT / "model_store" / "MODEL_CARD.md").read_text()
