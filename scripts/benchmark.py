@@ -69,7 +69,7 @@ class Plan:
     soak: float
 
 
-FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=10, warm_up=3, soak=60)
+FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=8, warm_up=4, soak=60)
 QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3)
 
 

@@ -30,9 +30,8 @@ MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 # Bodies and answers must hold max_images images of the handler's configuration.
 MAX_BODY_BYTES = 64_000_000
 
-# The cores are for the model: neither the optimising compiler nor a parallel garbage
-# collector, which take half of the front end's time in its first thousand requests.
-JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError"
+# The cores are for the model, so the garbage collector gets no threads of its own.
+JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
 
 
 class TorchServe:
