@@ -87,9 +87,10 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     write(args.out / "results.json", json.dumps(results, indent=1).encode())
     write(args.out / "throughput.svg", report.plot(results))
-    page = Console(file=io.StringIO(), width=200)
-    report.show(results, page)
-    write(args.out / "README.md", page.file.getvalue().encode())  # type: ignore[attr-defined]
+    page = io.StringIO()
+    report.show(results, Console(file=page, width=200))
+    lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    write(args.out / "README.md", "\n".join([*lines, ""]).encode())
     report.show(results, Console())
 
 
