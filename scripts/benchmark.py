@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="two minutes, coarse figures")
+    parser.add_argument("--quick", action="store_true", help="five minutes, coarse figures")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args()
     build()
@@ -213,7 +214,7 @@ def _load(
         seen = json.loads(report_file.read_text("utf-8"))
     p50, p95, p99 = np.percentile(seen["milliseconds"] or [np.nan], (50, 95, 99)).tolist()
     return {
-        "rate": (len(seen["milliseconds"]) - len(seen["errors"])) / seconds,
+        "rate": (len(seen["milliseconds"]) - len(seen["errors"])) / seen["seconds"],
         "p50": p50,
         "p95": p95,
         "p99": p99,
@@ -299,12 +300,14 @@ def _first(images: Path) -> bytes:
 
 
 def _machine() -> dict[str, Any]:
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
     about = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in lines)}
+    family = [f"{key} {about[key]}" for key in ("cpu family", "model") if key in about]
     return {
-        "cpu": f"{about['model name']}, family {about['cpu family']}, model {about['model']}",
+        "cpu": ", ".join([about.get("model name", platform.processor()), *family]),
         "cores": joblib.cpu_count(),
-        "instructions": [name for name in INSTRUCTIONS if name in about["flags"].split()],
+        "instructions": [name for name in INSTRUCTIONS if name in about.get("flags", "").split()],
     }
 
 

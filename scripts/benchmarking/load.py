@@ -19,7 +19,6 @@ bodies = [
     body(path.read_bytes(), load["as_form"]) for path in sorted(Path(load["images"]).iterdir())
 ]
 turns = itertools.count()
-began = time.perf_counter()
 milliseconds: list[float] = []
 errors: list[str] = []
 
@@ -39,17 +38,25 @@ class Sender(FastHttpUser):
         self.client.post("", data=data, headers=headers)  # type: ignore[arg-type]
 
 
+@events.test_start.add_listener
+def start(**_: Any) -> None:
+    """Set when the warm-up ends."""
+    load["from"] = time.perf_counter() + load["warm_up"]
+
+
 @events.request.add_listener
 def keep(response_time: float, exception: Exception | None, **_: Any) -> None:
     """Keep what is answered after the warm-up."""
-    if time.perf_counter() - began < load["warm_up"]:
+    if time.perf_counter() < load["from"]:
         return
     milliseconds.append(response_time)
     if exception is not None:
         errors.append(str(exception))
 
 
-@events.quitting.add_listener
+@events.test_stopping.add_listener
 def report(**_: Any) -> None:
     """Write what was measured."""
-    Path(load["report"]).write_text(json.dumps({"milliseconds": milliseconds, "errors": errors}))
+    seconds = time.perf_counter() - load["from"]
+    found = {"seconds": seconds, "milliseconds": milliseconds, "errors": errors}
+    Path(load["report"]).write_text(json.dumps(found))

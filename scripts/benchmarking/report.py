@@ -9,6 +9,9 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+# What this service may need to its first answer, and of memory, front end and worker.
+MAX_START_SECONDS, MAX_RESIDENT_MB = 30, 1500
+
 # Okabe and Ito's, which colour-blind people can tell apart.
 COLOURS = ("#D55E00", "#0072B2", "#56B4E9", "#999999")
 
@@ -84,6 +87,15 @@ def show(results: dict[str, Any], console: Console) -> None:
     console.print(_requests(results))
     console.print()
     console.print(_start_and_memory(results))
+    own = results["services"][results["own"]]
+    kept = (
+        own["start_seconds"] <= MAX_START_SECONDS
+        and sum(own["resident_mb"].values()) <= MAX_RESIDENT_MB
+    )
+    console.print(
+        f"\nBounds of this service: {MAX_START_SECONDS} s and {MAX_RESIDENT_MB} MB, "
+        f"{'kept' if kept else 'EXCEEDED'}."
+    )
     console.print()
     console.print(_engines(results))
     console.print(
