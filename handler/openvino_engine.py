@@ -104,7 +104,9 @@ def _convert(trunk: Trunk, size: tuple[int, int]) -> ov.Model:
     width, height = size
     shape = (1, height, width, 3)
     example = torch.zeros(shape, dtype=torch.uint8)
-    return ov.convert_model(trunk.eval(), example_input=example, input=[shape])
+    # OpenVINO would trace it as well, but check the trace, which takes a second.
+    traced = torch.jit.trace(trunk.eval(), example, check_trace=False)
+    return ov.convert_model(traced, example_input=example, input=[shape])
 
 
 def _convolutions(model: ov.Model) -> list[ov.Node]:

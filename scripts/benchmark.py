@@ -61,6 +61,8 @@ class Plan:
         Of each measurement, and before it.
     soak : float
         Seconds of the long run at the most connections.
+    thorough : bool
+        Whether the peers' best settings are searched for, and all engines measured.
     """
 
     connections: tuple[int, ...]
@@ -68,17 +70,20 @@ class Plan:
     seconds: float
     warm_up: float
     soak: float
+    thorough: bool
 
 
-FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=8, warm_up=4, soak=60)
-QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3)
+FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=8, warm_up=4, soak=60, thorough=True)
+QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3, thorough=False)
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    parser.add_argument("--quick", action="store_true", help="five minutes, coarse figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="three minutes: peers at one setting, coarse figures"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args()
     build()
@@ -122,7 +127,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
         png, jpeg, images_from = _write_images(data, Path(folder))
-        trials = sum(len(starts) for starts in candidates.values())
+        trials = sum(len(starts) for starts in candidates.values()) if plan.thorough else 0
         turns = plan.rounds * ((len(candidates) + 2) * len(plan.connections) + 1)
         task = progress.add_task("Benchmark", total=trials + turns + 3)
 
@@ -141,17 +146,23 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
         for _ in range(plan.rounds):
             for name, start in turn_of.items():
                 with start(_first(png)) as running:
-                    turn: dict[str, Any] = {"start_seconds": running.start_seconds, "load": {}}
-                    for connections in plan.connections:
-                        turn["load"][str(connections)] = _load(running, png, connections, plan)
+                    # The most first, so that everybody is warm for one request at a time.
+                    load = {}
+                    for connections in reversed(plan.connections):
+                        load[connections] = _load(running, png, connections, plan)
                         advance()
-                    turn["resident_mb"] = running.resident_mb()
-                    measured[name].append(turn)
+                    measured[name].append(
+                        {
+                            "start_seconds": running.start_seconds,
+                            "resident_mb": running.resident_mb(),
+                            "load": {str(c): load[c] for c in plan.connections},
+                        }
+                    )
                     if name == OWN and not extras:
                         extras = _extras(running, png, jpeg, plan, advance)
             limits.append(_limit(png, plan, AUTO))
             advance()
-        engines = [_limit(png, plan, engine) for engine in ENGINES]
+        engines = [_limit(png, plan, engine) for engine in ENGINES if plan.thorough]
     return report.summarise(
         {
             "machine": _machine(),
@@ -169,6 +180,8 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
 
 def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Any) -> str:
     """Try each setting of a peer at 16 connections, and return the fastest's name."""
+    if not plan.thorough:
+        return next(iter(starts))
     rates = {}
     for setting, start in starts.items():
         with start(_first(images)) as running:
@@ -235,10 +248,10 @@ def _extras(running: Running, png: Path, jpeg: Path, plan: Plan, advance: Any) -
         **_load(running, png, max(plan.connections), plan, plan.soak),
     }
     advance()
-    return {"formats": formats, "soak": soak, "form": _form(running, png, advance)}
+    return {"formats": formats, "soak": soak, "form": _form(running, png, plan, advance)}
 
 
-def _form(running: Running, images: Path, advance: Any) -> dict[str, float]:
+def _form(running: Running, images: Path, plan: Plan, advance: Any) -> dict[str, float]:
     """Time one form of many images, and as many requests of one image on one connection."""
     files = sorted(images.iterdir())
     chosen = [files[i % len(files)].read_bytes() for i in range(FORM)]
@@ -248,7 +261,7 @@ def _form(running: Running, images: Path, advance: Any) -> dict[str, float]:
     as_form, one_by_one = [], []
     with requests.Session() as session:
         session.headers.update(running.headers)
-        for _ in range(3):
+        for _ in range(plan.rounds):
             began = time.perf_counter()
             answer = session.post(running.url, data=form, headers={"Content-Type": content_type})
             answer.raise_for_status()

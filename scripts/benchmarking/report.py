@@ -79,7 +79,7 @@ def show(results: dict[str, Any], console: Console) -> None:
         f"({' '.join(machine['instructions'])}). Engine: {results['engine']}. "
         f"Images: {results['images']}. "
         "Load: Locust, from a process of its own on the same cores, each connection sending one "
-        "image after the other. Peers at their best: "
+        "image after the other. Settings of the peers: "
         + "; ".join(f"{name} {setting}" for name, setting in results["peer_settings"].items())
         + ". The peers compute features alone, from 224 x 224 pixels: no SVM, no checks.\n\n"
         "    make bench\n\n![Images a second](throughput.svg)\n"
