@@ -216,7 +216,8 @@ class TorchServe:
             ) from error
 
     def _last_words(self) -> str:
-        logs = [self._console, self._console.with_name("model.log")]
+        names = ("console.log", "torchserve.log", "model.log")
+        logs = [self._console.with_name(name) for name in names]
         lines = [
             line
             for log in logs
