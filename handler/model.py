@@ -97,12 +97,12 @@ class Model:
         self.manifest = manifest
         self.evaluation = evaluation
         self.card = card
-        self._engine = engine
+        self.engine = engine
         self._svm = svm
         self._rule = DecisionRule(**manifest["decision_rule"])
         self._tissue_limits = TissueLimits(**manifest["tissue_limits"])
         preprocessing = manifest["preprocessing"]
-        self._size = (preprocessing["width"], preprocessing["height"])
+        self.size = (preprocessing["width"], preprocessing["height"])
         # Around the engine, which has threads of its own.
         self._pool = ThreadPoolExecutor(threads)
 
@@ -163,7 +163,7 @@ class Model:
         """Return what is known of the model: identity, engine, manifest, figures, card."""
         return {
             "model": vars(self.identity),
-            "engine": self._engine.name,
+            "engine": self.engine.name,
             "manifest": self.manifest,
             "evaluation": self.evaluation,
             "card": self.card,
@@ -191,7 +191,7 @@ class Model:
         landscapes = [_landscape(field.pixels) for field in fields]
         inputs = self._pool.map(self._input, landscapes)
         checks = self._pool.map(self._check, landscapes)
-        vectors, maps = self._engine.extract(np.stack(list(inputs)))
+        vectors, maps = self.engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
         return [
@@ -211,7 +211,7 @@ class Model:
         ]
 
     def _input(self, landscape: np.ndarray) -> np.ndarray:
-        return resize(landscape, *self._size)
+        return resize(landscape, *self.size)
 
     def _check(self, landscape: np.ndarray) -> TissueCheck:
         return check(landscape, self._tissue_limits)
@@ -233,7 +233,7 @@ class Model:
         decision : float
         """
         pixels = self._input(_landscape(field.pixels))
-        vectors, maps = self._engine.extract(pixels[None])
+        vectors, maps = self.engine.extract(pixels[None])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision
 

@@ -7,7 +7,6 @@ Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot
 """
 
 import argparse
-import io
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ import cv2
 import joblib
 import numpy as np
 import requests
-from rich.console import Console
 from rich.progress import Progress
 from urllib3 import encode_multipart_formdata
 
@@ -93,11 +92,9 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     write(args.out / "results.json", json.dumps(results, indent=1).encode())
     write(args.out / "throughput.svg", report.plot(results))
-    page = io.StringIO()
-    report.show(results, Console(file=page, width=200))
-    lines = [line.rstrip() for line in page.getvalue().splitlines()]
-    write(args.out / "README.md", "\n".join([*lines, ""]).encode())
-    report.show(results, Console())
+    page = report.page(results)
+    write(args.out / "README.md", page.encode())
+    print(page)
 
 
 def measure(data: Path, plan: Plan) -> dict[str, Any]:
@@ -178,7 +175,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
     )
 
 
-def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Any) -> str:
+def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Callable[[], None]) -> str:
     """Try each setting of a peer at 16 connections, and return the fastest's name."""
     if not plan.thorough:
         return next(iter(starts))
@@ -235,7 +232,9 @@ def _load(
     }
 
 
-def _extras(running: Running, png: Path, jpeg: Path, plan: Plan, advance: Any) -> dict[str, Any]:
+def _extras(
+    running: Running, png: Path, jpeg: Path, plan: Plan, advance: Callable[[], None]
+) -> dict[str, Any]:
     """Measure what only the service itself is asked for."""
     formats: dict[str, list[float]] = {"PNG": [], "JPEG": []}
     for _ in range(2):
@@ -251,7 +250,9 @@ def _extras(running: Running, png: Path, jpeg: Path, plan: Plan, advance: Any) -
     return {"formats": formats, "soak": soak, "form": _form(running, png, plan, advance)}
 
 
-def _form(running: Running, images: Path, plan: Plan, advance: Any) -> dict[str, float]:
+def _form(
+    running: Running, images: Path, plan: Plan, advance: Callable[[], None]
+) -> dict[str, float]:
     """Time one form of many images, and as many requests of one image on one connection."""
     files = sorted(images.iterdir())
     chosen = [files[i % len(files)].read_bytes() for i in range(FORM)]

@@ -18,10 +18,8 @@ import joblib
 import numpy as np
 import torch
 
-from handler import MANIFEST
-from handler.engines import open_engine
-from handler.features import load_trunk
 from handler.images import read_field, resize
+from handler.model import Model
 from scripts.learning.places import MODEL_STORE
 
 BATCH = 64
@@ -33,21 +31,12 @@ def main() -> None:
     seconds = float(sys.argv[2])
     threads = joblib.cpu_count()
     cv2.setNumThreads(1)
-    manifest = json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))
-    preprocessing = manifest["preprocessing"]
-    size = preprocessing["width"], preprocessing["height"]
-    weights = (MODEL_STORE / manifest["files"]["weights"]["name"]).read_bytes()
-    engine = open_engine(
-        sys.argv[3],
-        load_trunk(weights, preprocessing["mean"], preprocessing["std"]),
-        size=size,
-        maxima=manifest["activation_maxima"],
-        device="cuda" if torch.cuda.is_available() else "cpu",
-        threads=threads,
-    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = Model.open(MODEL_STORE, device, engine=sys.argv[3], threads=threads)
+    engine = model.engine
 
     def prepare(image: bytes) -> np.ndarray:
-        return resize(read_field(image).pixels, *size)
+        return resize(read_field(image).pixels, *model.size)
 
     inputs = [prepare(image) for image in images]
     batch = [images[i % len(images)] for i in range(BATCH)]

@@ -71,8 +71,10 @@ def summarise(measured: dict[str, Any], own: str) -> dict[str, Any]:
     return {**measured, "services": services, "limit": limit, "ratios": ratios, "own": own}
 
 
-def show(results: dict[str, Any], console: Console) -> None:
-    """Print the results as a page of Markdown."""
+def page(results: dict[str, Any]) -> str:
+    """Return the results as a page of Markdown."""
+    text = io.StringIO()
+    console = Console(file=text, width=200)
     machine, soak, form = (results[key] for key in ("machine", "soak", "form"))
     console.print(
         f"# Speed, as measured\n\n{machine['cpu']}, {machine['cores']} cores "
@@ -108,6 +110,7 @@ def show(results: dict[str, Any], console: Console) -> None:
     for name, words in RATIOS.items():
         table.add_row(words, f"{results['ratios'][name]:.2f}")
     console.print(table)
+    return "\n".join([*(line.rstrip() for line in text.getvalue().splitlines()), ""])
 
 
 def _requests(results: dict[str, Any]) -> Table:

@@ -52,7 +52,7 @@ class Running:
     as_form: bool = False
 
     def resident_mb(self) -> dict[str, float]:
-        """Return the memory that only each process has, by its program's name."""
+        """Return the memory of the processes, in MB, by the program's name."""
         sizes: dict[str, float] = {}
         for process in [self.process, *self.process.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -74,13 +74,12 @@ def own(image: bytes) -> Iterator[Running]:
         began = time.perf_counter()
         torchserve.start()
         try:
-            process = torchserve.process()
-            if process is None:
-                raise ScriptError("The service ended. See its logs with: python -m serve start")
             token = Tokens(settings.key_file, settings.management_url).get("inference")
             url = f"{settings.inference_url}/predictions/{NAME}"
             headers = {"Authorization": f"Bearer {token}"}
-            _wait(url, image, headers, False, process.is_running)
+            process = torchserve.process()
+            if process is None or not _wait(url, image, headers, False, process.is_running):
+                raise ScriptError("The service does not answer. Try it with: python -m serve start")
             yield Running(url, process, time.perf_counter() - began, headers)
         finally:
             torchserve.stop()
@@ -194,10 +193,10 @@ def _wait(
     url: str, image: bytes, headers: dict[str, str], as_form: bool, alive: Callable[[], bool]
 ) -> bool:
     data, content_type = body(image, as_form)
+    headers = {**headers, "Content-Type": content_type}
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and alive():
         with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-            headers = {**headers, "Content-Type": content_type}
             if requests.post(url, data=data, headers=headers, timeout=30).ok:
                 return True
         time.sleep(0.1)

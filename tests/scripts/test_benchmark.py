@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.benchmark import RESULTS
+from scripts.benchmarking import report
 from tests.conftest import ROOT
 
 RATIOS = {
@@ -61,3 +63,8 @@ def test_the_tables_and_the_plot_show_it(results):
     svg = (results / "throughput.svg").read_text()
     assert svg.startswith("<?xml")
     assert "limit, in process" in svg
+
+
+def test_the_committed_page_is_that_of_the_committed_results():
+    results = json.loads((RESULTS / "results.json").read_text())
+    assert (RESULTS / "README.md").read_text() == report.page(results)
