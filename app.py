@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from scripts.build_mar import build
+from scripts.errors import ScriptError
+from scripts.example_fields import example_fields
 from serve.client import Client
 from serve.errors import ServeError
+from serve.management import Management
 from serve.ports import HOST, port_from_environment, require_free
 from serve.settings import Settings
 from serve.torchserve import TorchServe
@@ -38,6 +42,8 @@ def run() -> None:
     except KeyboardInterrupt:
         print("Stopping ...")
     finally:
+        for end in (signal.SIGINT, signal.SIGTERM):  # an impatient second one leaves nothing behind
+            signal.signal(end, signal.SIG_IGN)
         if ours and service.process() is not None:
             service.stop()
 
@@ -47,7 +53,12 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
     from gradio_ui.app import CSS, THEME, build_page  # noqa: PLC0415
 
-    page = build_page(Client.from_settings(settings))
+    data = os.environ.get("BREAKHIS_DATA")
+    examples, origin = example_fields(Path(data) if data else None)
+    client = Client.from_settings(settings)
+    # The first answer takes a second longer than the others; no visitor should wait for it.
+    client.predict(next(iter(examples.values())), heatmap=True, field=True)
+    page = build_page(client, Management.from_settings(settings), examples, origin)
     page.launch(
         server_name=host,
         server_port=port,
@@ -55,7 +66,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         quiet=True,
         theme=THEME,
         css=CSS,
-        max_file_size="64mb",
+        max_file_size="256mb",  # a zip with the images of one patient
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -79,5 +90,5 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
 if __name__ == "__main__":
     try:
         run()
-    except ServeError as error:
+    except (ServeError, ScriptError) as error:
         sys.exit(str(error))

@@ -1,58 +1,58 @@
-"""The page: one field in, its verdict and heat map out."""
+"""The page: its tabs, and what they share."""
 
-import io
+from collections.abc import Mapping
+from pathlib import Path
 
 import gradio as gr
-from PIL import Image
 
-from gradio_ui import verdict
+from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, verdict
+from gradio_ui.description import RunningModel
 from serve.client import Client
-from serve.errors import ImageRefused, ServeError
+from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"
-INTRODUCTION = """
-Upload, drop or paste a photograph of an H&E-stained breast biopsy taken at 40x, as in the
-BreakHis data set (700 x 460 pixels, one microscope field).
-"""
 DOWN = (
     "The model service does not answer at the moment. "
     "This page looks for it every few seconds and goes on by itself when it is back."
 )
-HEATMAP_LEGEND = (
-    "Compared with an average field, orange tissue moved the decision towards malignant, "
-    "blue towards benign; grey tissue moved it little."
-)
 
-# Uploads are kept only for as long as the page may show them.
-CHECK_SECONDS, KEEP_SECONDS = 60, 300
+# Uploads are deleted once they are judged; these are of visitors who left before.
+CHECK_SECONDS, KEEP_SECONDS = 60, 3600
 HEALTH_SECONDS = 5
+# Visitors who wait; the next ones are told to come back later.
+QUEUE = 64
+AT_A_TIME = 8
 
 # System fonts: the page loads nothing from other hosts.
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]
-CSS = verdict.CSS
-THEME = gr.themes.Soft(font=SANS, font_mono=MONO)
+CSS = Path(__file__).with_name("style.css").read_text("utf-8")
+# Gradio's own labels, hints and buttons are too pale to be read easily.
+THEME = gr.themes.Soft(font=SANS, font_mono=MONO).set(
+    block_label_text_color="*neutral_900",
+    block_title_text_color="*neutral_900",
+    body_text_color_subdued="*neutral_600",
+    button_primary_background_fill="*primary_600",
+)
 
 
-def build_page(client: Client) -> gr.Blocks:
+def build_page(
+    client: Client, management: Management, examples: Mapping[str, bytes], origin: str
+) -> gr.Blocks:
     """Build the page.
 
     Parameters
     ----------
     client : Client
         Of the service that answers.
+    management : Management
+        Of the same service; it is only asked to describe the model.
+    examples : mapping of str to bytes
+        Images to click: name to content.
+    origin : str
+        What they are, in a sentence.
     """
-
-    def classify(path: str | None) -> tuple[str, Image.Image | None]:
-        if path is None:
-            return verdict.waiting(), None
-        try:
-            answer = client.predict(path, heatmap=True)
-        except ImageRefused as error:
-            return verdict.refusal(str(error)), None
-        except ServeError as error:
-            return verdict.trouble(str(error)), None
-        return verdict.prediction(answer), Image.open(io.BytesIO(answer.heatmap or b""))
+    model = RunningModel(management)
 
     def health() -> dict:
         return gr.update(visible=not client.is_healthy())
@@ -60,34 +60,18 @@ def build_page(client: Client) -> gr.Blocks:
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
-        gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
-        gr.Markdown(verdict.RESEARCH_ONLY, elem_classes="research-only")
+        gr.Markdown(f"# {TITLE}")
+        gr.Markdown(f"**{verdict.RESEARCH_ONLY}**")
         down = gr.HTML(verdict.trouble(DOWN), visible=not client.is_healthy())
-        with gr.Row():
-            with gr.Column():
-                field = gr.Image(
-                    label="Biopsy field",
-                    elem_id="field",
-                    type="filepath",
-                    sources=["upload", "clipboard", "webcam"],
-                    height=360,
-                )
-                # Gradio would open the file first, and fail on a damaged one before the
-                # service could say what is wrong with it.
-                field.preprocess = lambda upload: upload and upload.path  # type: ignore
-            with gr.Column():
-                answer = gr.HTML(verdict.waiting())
-                heatmap = gr.Image(
-                    label="Where the model looked",
-                    elem_id="heatmap",
-                    interactive=False,
-                    format="png",
-                    height=360,
-                    buttons=["download", "fullscreen"],
-                )
-                gr.Markdown(HEATMAP_LEGEND)
-        field.change(classify, field, [answer, heatmap], api_name="classify")
+        with gr.Tab("One image"):
+            field_tab.build(client, model, examples, origin)
+        with gr.Tab("Patient"):
+            patient_tab.build(client, model)
+        with gr.Tab("Model"):
+            about_tab.build(page, model)
+        with gr.Tab("Programs"):
+            programs_tab.build(page, client, model)
         gr.Timer(HEALTH_SECONDS).tick(
             health, None, down, show_progress="hidden", api_visibility="private"
         )
-    return page.queue(max_size=64, default_concurrency_limit=8)
+    return page.queue(max_size=QUEUE, default_concurrency_limit=AT_A_TIME)

@@ -1,77 +1,125 @@
-"""A prediction, or why there is none, as HTML."""
+"""A verdict, or why there is none, as HTML."""
 
+from collections.abc import Sequence
 from html import escape
 
+from gradio_ui.description import Rule
 from serve.client import Prediction
 
 RESEARCH_ONLY = (
     "Research software, not a medical device. It must not be used for diagnosis or treatment."
 )
 
-# What each verdict means to a reader, in a sentence.
+# What each verdict means to a reader, and what to do.
 MEANINGS = {
     "benign": "The model places this field on the benign side.",
     "malignant": "The model places this field on the malignant side.",
-    "uncertain": "The model is not sure enough to say. Use another field of the same slide.",
-    "rejected": "This does not look like the tissue the model knows, so it gives no verdict.",
+    "uncertain": (
+        "The model is not sure enough to say. "
+        "Use another field of the same slide, or judge several fields together under “Patient”."
+    ),
+    "rejected": (
+        "This does not look like the tissue the model knows, so it gives no verdict. "
+        "Use a sharp 40x field of an H&E-stained breast biopsy."
+    ),
 }
-
-# Colours that colour-blind people can tell apart (Okabe and Ito), dark enough to
-# carry white text; the word is always beside the colour.
-CSS = """
-.verdict { border-radius: 12px; padding: 16px 20px; color: #fff; }
-.verdict, .verdict * { color: #fff; }
-.verdict h2 { margin: 0 0 4px; font-size: 1.9rem; text-transform: capitalize; }
-.verdict p { margin: 4px 0; }
-.verdict.benign { background: #00598c; }
-.verdict.malignant { background: #a84700; }
-.verdict.uncertain, .verdict.rejected, .verdict.waiting { background: #4a5057; }
-.verdict.refused, .verdict.down { background: #7a2048; }
-.verdict .scale { position: relative; height: 14px; margin: 10px 0 2px; border-radius: 7px;
-  background: rgba(255, 255, 255, .3); overflow: hidden; }
-.verdict .scale div { height: 100%; background: #fff; }
-.verdict .ends { display: flex; justify-content: space-between; font-size: .85rem; }
-.research-only { font-weight: 600; }
-"""
 
 
 def waiting() -> str:
     """Return what stands there before the first image."""
-    return _box("waiting", "No image yet", ["Choose a 40x field of an H&E-stained breast biopsy."])
+    return box("waiting", "No image yet", ["Choose a 40x field of an H&E-stained breast biopsy."])
 
 
-def prediction(answer: Prediction) -> str:
-    """Return the verdict with its probability and warnings."""
-    percent = f"{answer.probability:.0%}"
-    scale = (
-        f'<div class="scale" role="img" aria-label="Probability of malignancy {percent}">'
-        f'<div style="width: {answer.probability:.1%}"></div></div>'
-        '<div class="ends"><span>benign</span><span>malignant</span></div>'
-    )
-    lines = [MEANINGS[answer.verdict], *(warning["message"] for warning in answer.warnings)]
+def prediction(answer: Prediction, rule: Rule | None, seconds: float) -> str:
+    """Return the verdict with its probability, warnings and origin.
+
+    Parameters
+    ----------
+    answer : Prediction
+    rule : Rule or None
+        Of the model that answered; None where it is not known.
+    seconds : float
+        From sending the image to its answer.
+    """
+    lines, scale = [MEANINGS[answer.verdict]], ""
     if answer.verdict != "rejected":
-        lines.insert(1, f"Calibrated probability of malignancy: {percent}")
-    else:
-        scale = ""
+        lines.append(f"Calibrated probability of malignancy: {answer.probability:.0%}")
+        scale = _scale(answer.probability, rule)
+        if rule and answer.verdict == "uncertain":
+            low, high = map(rule.probability, rule.abstain)
+            lines.insert(
+                1,
+                f"Between {low:.0%} and {high:.0%} the chance of being wrong is above "
+                f"{rule.tolerated_risk:.0%}.",
+            )
     model = answer.model
-    footer = f"Model {model['name']} {model['version']}. {RESEARCH_ONLY}"
-    return _box(answer.verdict, answer.verdict, lines, scale, footer)
+    footer = f"Model {model['name']} {model['version']}, answered in {seconds:.2f} s."
+    warnings = [warning["message"] for warning in answer.warnings]
+    return box(
+        answer.verdict, answer.verdict, lines, graphic=scale, warnings=warnings, footer=footer
+    )
 
 
 def refusal(message: str) -> str:
     """Return the service's own message about an image that can't be used."""
-    return _box("refused", "Image refused", [message])
+    return box("refused", "Image refused", [message])
 
 
 def trouble(message: str) -> str:
     """Return a message about the service itself."""
-    return _box("down", "No answer from the service", [message])
+    return box("down", "No answer from the service", [message])
 
 
-def _box(kind: str, title: str, lines: list[str], scale: str = "", footer: str = "") -> str:
+def box(
+    kind: str,
+    title: str,
+    lines: Sequence[str],
+    *,
+    graphic: str = "",
+    warnings: Sequence[str] = (),
+    footer: str = "",
+) -> str:
+    """Return a box with a verdict or a message.
+
+    Parameters
+    ----------
+    kind : str
+        Class in ``style.css``.
+    title : str
+    lines, warnings : sequence of str
+        Plain text.
+    graphic : str
+        HTML between lines and warnings.
+    footer : str
+        Plain text. Only verdicts have one, and it is followed by what they may not be used for.
+    """
     paragraphs = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    small = f"<p><small>{escape(footer)}</small></p>" if footer else ""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+    listed = f'<ul class="warnings">{items}</ul>' if items else ""
+    small = f"<p><small>{escape(footer)} {RESEARCH_ONLY}</small></p>" if footer else ""
     return (
         f'<div class="verdict {kind}" role="status"><h2>{escape(title)}</h2>'
-        f"{paragraphs}{scale}{small}</div>"
+        f"{paragraphs}{graphic}{listed}{small}</div>"
+    )
+
+
+def _scale(probability: float, rule: Rule | None) -> str:
+    """Draw the probability on a bar with the threshold and the abstention band."""
+    label, limits, legend = f"Probability of malignancy {probability:.0%}.", "", ""
+    if rule:
+        threshold = rule.probability(rule.threshold)
+        low, high = map(rule.probability, rule.abstain)
+        label += f" Uncertain from {low:.0%} to {high:.0%}, threshold at {threshold:.0%}."
+        limits = (
+            f'<div class="band" style="left: {low:.1%}; width: {high - low:.1%}"></div>'
+            f'<div class="threshold" style="left: {threshold:.1%}"></div>'
+        )
+        legend = (
+            f'<p class="legend"><span class="band"></span>uncertain, {low:.0%} to {high:.0%} '
+            f'<span class="threshold"></span>threshold, {threshold:.0%}</p>'
+        )
+    return (
+        f'<div class="scale" role="img" aria-label="{label}">'
+        f'{limits}<div class="marker" style="left: {probability:.1%}"></div></div>'
+        f'<div class="ends"><span>0 benign</span><span>malignant 1</span></div>{legend}'
     )

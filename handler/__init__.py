@@ -8,3 +8,5 @@ archive runs in any TorchServe that has its requirements.
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 EVALUATION = "evaluation.json"
+# Folder of the plots that the card shows.
+PLOTS = "plots"

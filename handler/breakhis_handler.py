@@ -68,7 +68,7 @@ class BreakHisHandler:
         for of_request, asked in zip(images, options, strict=True):
             readable = [image for image in of_request if isinstance(image, Field)]
             fields += readable
-            include += [Include(asked.features, asked.heatmap)] * len(readable)
+            include += [Include(asked.features, asked.heatmap, asked.field)] * len(readable)
         logger.info("Batch of %d requests with %d readable images", len(data), len(fields))
         predictions = iter(self._model.classify(fields, include))
 

@@ -19,6 +19,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
 # twice the width of a BreakHis field, four times that of the model's input.
 MAX_SIDE = 1400
+# Of the copy that is sent back: no difference is seen, and a fifth of the PNG's size.
+JPEG_QUALITY = 90
 # Parts of a PNG after which its pixels are not all there is to the picture: orientation,
 # transparency, animation. Pillow, which knows what to do, is slower.
 PNG_EXTRAS = (b"eXIf", b"iTXt", b"Raw profile type", b"tRNS", b"acTL")
@@ -80,6 +82,12 @@ class Field:
 
     pixels: np.ndarray
     warnings: list[ImageWarning] = field(default_factory=list)
+
+    def to_jpeg(self) -> bytes:
+        """Encode the field, for any program that shows pictures."""
+        bgr = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2BGR)
+        _, jpeg = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        return jpeg.tobytes()
 
 
 def read_field(data: bytes, limits: Limits = Limits()) -> Field:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from handler import CARD, EVALUATION, MANIFEST
+from handler import CARD, EVALUATION, MANIFEST, PLOTS
 from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
 from handler.features import Engine, load_trunk
@@ -28,6 +28,7 @@ class Include(NamedTuple):
 
     features: bool = False
     heatmap: bool = False
+    field: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Prediction:
     features : ndarray of float32, shape (512,), or None
     heatmap : bytes or None
         An encoded PNG.
+    field : bytes or None
+        An encoded JPEG of the field as it was read: upright, of the heat map's size.
     """
 
     label: Label
@@ -58,6 +61,7 @@ class Prediction:
     model: ModelId
     features: np.ndarray | None = None
     heatmap: bytes | None = None
+    field: bytes | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's object; extras only where they were asked for."""
@@ -73,6 +77,8 @@ class Prediction:
             answer["features"] = self.features.tolist()
         if self.heatmap is not None:
             answer["heatmap"] = base64.b64encode(self.heatmap).decode("ascii")
+        if self.field is not None:
+            answer["field"] = base64.b64encode(self.field).decode("ascii")
         return answer
 
 
@@ -91,12 +97,14 @@ class Model:
         *,
         evaluation: dict[str, Any],
         card: str,
+        plots: dict[str, str],
         threads: int = 1,
     ) -> None:
         self.identity = identity
         self.manifest = manifest
         self.evaluation = evaluation
         self.card = card
+        self.plots = plots
         self.engine = engine
         self._svm = svm
         self._rule = DecisionRule(**manifest["decision_rule"])
@@ -156,17 +164,21 @@ class Model:
             Svm.from_pickle(svm),
             evaluation=evaluation,
             card=_read(folder / CARD).decode("utf-8"),
+            plots={
+                svg.name: svg.read_text("utf-8") for svg in sorted((folder / PLOTS).glob("*.svg"))
+            },
             threads=threads,
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known of the model: identity, engine, manifest, figures, card."""
+        """Return what is known of the model: identity, engine, manifest, figures, card, plots."""
         return {
             "model": vars(self.identity),
             "engine": self.engine.name,
             "manifest": self.manifest,
             "evaluation": self.evaluation,
             "card": self.card,
+            "plots": self.plots,
         }
 
     def classify(
@@ -194,6 +206,7 @@ class Model:
         vectors, maps = self.engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
+        copies = self._pool.map(self._copy, fields, include)
         return [
             Prediction(
                 label=self._rule.label(decision),
@@ -204,9 +217,10 @@ class Model:
                 model=self.identity,
                 features=vector if extras.features else None,
                 heatmap=heatmap,
+                field=copy,
             )
-            for field, extras, tissue, vector, decision, heatmap in zip(
-                fields, include, checks, vectors, decisions.tolist(), heatmaps, strict=True
+            for field, extras, tissue, vector, decision, heatmap, copy in zip(
+                fields, include, checks, vectors, decisions.tolist(), heatmaps, copies, strict=True
             )
         ]
 
@@ -222,6 +236,9 @@ class Model:
         if not include.heatmap:
             return None
         return overlay(field.pixels, self._attribution(field, vector, feature_map))
+
+    def _copy(self, field: Field, include: Include) -> bytes | None:
+        return field.to_jpeg() if include.field else None
 
     def attribute(self, field: Field) -> tuple[np.ndarray, float]:
         """Tell what each place of a field adds to its decision.

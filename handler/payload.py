@@ -19,7 +19,7 @@ class Options:
 
     Attributes
     ----------
-    features, heatmap : bool
+    features, heatmap, field : bool
         Extras with each prediction.
     png : bool
         Whether a bare PNG of the heat map is the answer.
@@ -32,6 +32,7 @@ class Options:
 
     features: bool
     heatmap: bool
+    field: bool
     png: bool
     describe: bool
     urlencoded: bool
@@ -68,6 +69,7 @@ def read_options(headers: dict[str, Any]) -> Options:
     return Options(
         features="features" in include,
         heatmap=explain or "heatmap" in include,
+        field="field" in include,
         png=explain and "image/png" in sent.get("accept", ""),
         describe=sent.get("describe") == "True",
         urlencoded=sent.get("content-type", "").startswith(URLENCODED),

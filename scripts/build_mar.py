@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from handler import CARD, EVALUATION, MANIFEST
+from handler import CARD, EVALUATION, MANIFEST, PLOTS
 from scripts.learning.places import MODEL_STORE, ROOT
 
 NAME = "breakhis"
@@ -32,7 +32,7 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
     Parameters
     ----------
     model : Path
-        Folder with the manifest, the files that it names, the figures and the model card.
+        Folder with the manifest, the files that it names, the figures, plots and the card.
     archive : Path
         File to write, replaced as a whole once it is complete.
 
@@ -55,6 +55,7 @@ def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{NAME}.mar"
             *(entry["name"] for entry in manifest["files"].values()),
         ):
             shutil.copy(model / name, stage)
+        shutil.copytree(model / PLOTS, Path(stage, PLOTS))
         return pack(
             archive,
             NAME,

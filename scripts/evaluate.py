@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.progress import track
 
-from handler import EVALUATION, MANIFEST
+from handler import EVALUATION, MANIFEST, PLOTS
 from handler.features import TorchEngine
 from handler.images import Field, read_field
 from handler.model import Include, Model, ModelId, Prediction
@@ -43,7 +43,6 @@ from scripts.learning.places import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_d
 from scripts.learning.quantisation import agreement, calibrate
 from scripts.learning.robustness import PERTURBATIONS
 
-PLOTS = "plots"
 # Robustness and heat maps are measured on this many 40X fields at most, evenly spaced: each
 # takes three seconds.
 MAX_FIELDS = 200
@@ -188,7 +187,7 @@ def fold_models(
     identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
     svm = Svm(classifier.shipped())
     reference, fast = (
-        Model(identity, manifest, engine, svm, evaluation={}, card="")
+        Model(identity, manifest, engine, svm, evaluation={}, card="", plots={})
         for engine in (TorchEngine(trunk), OpenVinoEngine(trunk, size, 2, maxima))
     )
     return reference, fast

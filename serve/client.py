@@ -40,6 +40,8 @@ class Prediction:
     features : ndarray of float32, shape (512,), or None
     heatmap : bytes or None
         A PNG of the image's size.
+    field : bytes or None
+        A JPEG of the image as the model read it, of the heat map's size.
     """
 
     label: str
@@ -50,6 +52,7 @@ class Prediction:
     model: dict[str, str]
     features: np.ndarray | None = None
     heatmap: bytes | None = None
+    field: bytes | None = None
 
     @classmethod
     def from_json(cls, answer: dict[str, Any]) -> "Prediction":
@@ -58,8 +61,8 @@ class Prediction:
         known = {f.name: answer[f.name] for f in fields(cls) if f.name in answer}
         if "features" in known:
             known["features"] = np.array(known["features"], dtype=np.float32)
-        if "heatmap" in known:
-            known["heatmap"] = base64.b64decode(known["heatmap"])
+        for picture in {"heatmap", "field"} & known.keys():
+            known[picture] = base64.b64decode(known[picture])
         return cls(**known)
 
 
@@ -86,14 +89,18 @@ class Client:
         return cls(settings.inference_url, Tokens(settings.key_file, settings.management_url))
 
     def predict(
-        self, image: ImageSource, features: bool = False, heatmap: bool = False
+        self,
+        image: ImageSource,
+        features: bool = False,
+        heatmap: bool = False,
+        field: bool = False,
     ) -> Prediction:
         """Classify one image.
 
         Parameters
         ----------
         image : path, bytes of an image file, or PIL image
-        features, heatmap : bool
+        features, heatmap, field : bool
             Extras to include.
 
         Raises
@@ -102,13 +109,16 @@ class Client:
             The image can't be used.
         ServiceDown, ServiceBusy, TokenRefused, RequestRefused
         """
-        response = self._post(
-            "predictions", data=_encoded(image), headers=_include(features, heatmap)
-        )
+        headers = _include(features, heatmap, field)
+        response = self._post("predictions", data=_encoded(image), headers=headers)
         return Prediction.from_json(response.json())
 
     def predict_many(
-        self, images: Sequence[ImageSource], features: bool = False, heatmap: bool = False
+        self,
+        images: Sequence[ImageSource],
+        features: bool = False,
+        heatmap: bool = False,
+        field: bool = False,
     ) -> list[Prediction | ImageRefused]:
         """Classify several images in one request.
 
@@ -116,7 +126,7 @@ class Client:
         ----------
         images : sequence of path, bytes, or PIL image
             As many as the service takes in one request (64 by default).
-        features, heatmap : bool
+        features, heatmap, field : bool
             Extras to include.
 
         Returns
@@ -131,9 +141,8 @@ class Client:
         instances = [{"b64": base64.b64encode(_encoded(im)).decode("ascii")} for im in images]
         if not instances:
             return []
-        response = self._post(
-            "predictions", json={"instances": instances}, headers=_include(features, heatmap)
-        )
+        headers = _include(features, heatmap, field)
+        response = self._post("predictions", json={"instances": instances}, headers=headers)
         return [
             ImageRefused(**answer) if "code" in answer else Prediction.from_json(answer)
             for answer in response.json()["predictions"]
@@ -181,6 +190,7 @@ def _encoded(image: ImageSource) -> bytes:
     return Path(image).read_bytes()
 
 
-def _include(features: bool, heatmap: bool) -> dict[str, str]:
-    extras = [name for name, asked in [("features", features), ("heatmap", heatmap)] if asked]
+def _include(features: bool, heatmap: bool, field: bool) -> dict[str, str]:
+    asked = {"features": features, "heatmap": heatmap, "field": field}
+    extras = [name for name in asked if asked[name]]
     return {"X-Include": ",".join(extras)} if extras else {}

@@ -104,8 +104,9 @@ class TorchServe:
         for survivor in alive:
             survivor.kill()
         psutil.wait_procs(alive, timeout=STOP_SECONDS)
-        self._state_file.unlink(missing_ok=True)
-        self.settings.key_file.unlink(missing_ok=True)
+        if self.process() is None:  # else it was started again in the meantime
+            self._state_file.unlink(missing_ok=True)
+            self.settings.key_file.unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Return when TorchServe has ended."""

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from handler import EVALUATION, MANIFEST
+from handler import EVALUATION, MANIFEST, PLOTS
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
 from handler.svm import DecisionRule
 from scripts.drawn_fields import draw_field, encode
 from scripts.errors import NoCheckpoints
-from scripts.evaluate import PLOTS, evaluate, from_decisions
+from scripts.evaluate import evaluate, from_decisions
 from scripts.learning import plots
 from scripts.learning.breakhis import BreakHis
 from scripts.learning.calibration import decision_rule, held_out_probabilities

@@ -1,0 +1,65 @@
+"""Pictures as HTML that holds them: nothing of them is kept in a file."""
+
+import base64
+import io
+from html import escape
+
+from PIL import Image
+
+# Of the heat map over the field, in percent, until the reader moves the slider.
+OPACITY = 70
+LEGEND = (
+    "Compared with an average field, orange tissue moved the decision towards malignant, "
+    "blue towards benign; what has no colour moved it little."
+)
+
+
+# Of a small picture, in pixels: half of a BreakHis field.
+SMALL = (350, 350)
+
+
+def shrink(picture: bytes) -> bytes:
+    """Make a JPEG of at most `SMALL` pixels of a picture that the service or the project made."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.thumbnail(SMALL)
+        small = io.BytesIO()
+        image.convert("RGB").save(small, "JPEG", quality=85)
+    return small.getvalue()
+
+
+def thumbnail(picture: bytes, name: str) -> str:
+    """Return a small picture with its name."""
+    url, name = data_url(shrink(picture), "image/jpeg"), escape(name)
+    return (
+        f'<figure class="example"><img src="{url}" alt=""><figcaption>{name}</figcaption></figure>'
+    )
+
+
+def data_url(content: bytes, media_type: str) -> str:
+    """Return a URL that holds the content itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def over_field(field: bytes, heatmap: bytes, name: str) -> str:
+    """Lay a heat map over its field, with a slider for its opacity.
+
+    Parameters
+    ----------
+    field : bytes
+        JPEG.
+    heatmap : bytes
+        PNG of the same size.
+    name : str
+        Of the file, in plain text.
+    """
+    # The slider works in the page alone: no request is sent.
+    slide = "this.closest('.picture').style.setProperty('--opacity', this.value / 100)"
+    return (
+        f'<figure class="picture" style="--opacity: {OPACITY / 100}"><div class="layers">'
+        f'<img src="{data_url(field, "image/jpeg")}" alt="The field {escape(name)}">'
+        f'<img class="heatmap" src="{data_url(heatmap, "image/png")}"'
+        ' alt="Heat map: where the model looked"></div>'
+        f'<label>Opacity of the heat map <input type="range" min="0" max="100" value="{OPACITY}" '
+        f'oninput="{slide}"></label>'
+        f"<figcaption>{LEGEND}</figcaption></figure>"
+    )

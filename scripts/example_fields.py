@@ -1,0 +1,66 @@
+"""Fields for a visitor of the demo to click: from BreakHis where it is at hand, else drawn."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from scripts.drawn_fields import draw_field, encode
+from scripts.errors import DataSetError
+from scripts.learning.breakhis import BreakHis
+
+DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."
+REAL = (
+    "From the BreakHis folder of this machine; the letter after SOB is the true class, B for "
+    "benign and M for malignant. The model learnt from this data set, perhaps from these images."
+)
+# Of each class, and of different patients.
+OF_EACH_CLASS = 2
+
+
+def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
+    """Choose or draw a few 40X fields.
+
+    Parameters
+    ----------
+    data : Path or None
+        Folder of the data set, if there is one.
+
+    Returns
+    -------
+    fields : dict of str to bytes
+        Image files by name.
+    origin : str
+        What they are, in a sentence.
+
+    Raises
+    ------
+    DataSetError
+        The folder holds no 40X images of BreakHis.
+    """
+    if data is None:
+        return {name: encode(pixels) for name, pixels in _drawn().items()}, DRAWN
+    chosen = []
+    for malignant in (False, True):
+        by_patient = {
+            image.patient: image
+            for image in BreakHis(data).images
+            if image.magnification == 40 and image.malignant == malignant
+        }
+        chosen += list(by_patient.values())[:OF_EACH_CLASS]
+    if not chosen:
+        raise DataSetError(f"{data} holds no 40X images of BreakHis. Set BREAKHIS_DATA to one.")
+    return {image.path.stem: image.path.read_bytes() for image in chosen}, REAL
+
+
+def _drawn() -> dict[str, np.ndarray]:
+    """Draw one field for each kind of answer."""
+    field = draw_field(1)
+    half = draw_field(2, field.shape[1] // 2, field.shape[0] // 2)
+    grey = cv2.cvtColor(field, cv2.COLOR_RGB2GRAY)
+    return {
+        "Drawn": field,
+        "Drawn, enlarged": cv2.resize(half, field.shape[1::-1], interpolation=cv2.INTER_CUBIC),
+        "Drawn, out of focus": cv2.GaussianBlur(field, (0, 0), 4),
+        "Drawn, without stain": cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB),
+    }
