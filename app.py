@@ -9,6 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from starlette.middleware import Middleware
+
 from scripts.build_mar import build
 from scripts.errors import ScriptError
 from scripts.example_fields import example_fields
@@ -52,6 +54,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
     # Uploads lie in the private run folder; Gradio reads this when it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
     from gradio_ui.app import CSS, THEME, build_page  # noqa: PLC0415
+    from gradio_ui.retention import CountUploads  # noqa: PLC0415
 
     data = os.environ.get("BREAKHIS_DATA")
     examples, origin = example_fields(Path(data) if data else None)
@@ -71,6 +74,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         run_history=False,
         enable_monitoring=False,
         pwa=False,
+        app_kwargs={"middleware": [Middleware(CountUploads)]},
     )
     try:
         print(

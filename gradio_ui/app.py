@@ -7,6 +7,7 @@ import gradio as gr
 
 from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, verdict
 from gradio_ui.description import RunningModel
+from gradio_ui.uploads import take_as_sent
 from serve.client import Client
 from serve.management import Management
 
@@ -53,6 +54,7 @@ def build_page(
         What they are, in a sentence.
     """
     model = RunningModel(management)
+    take_as_sent()
 
     def health() -> dict:
         return gr.update(visible=not client.is_healthy())
@@ -62,7 +64,9 @@ def build_page(
     ) as page:
         gr.Markdown(f"# {TITLE}")
         gr.Markdown(f"**{verdict.RESEARCH_ONLY}**")
-        down = gr.HTML(verdict.trouble(DOWN), visible=not client.is_healthy())
+        down = gr.HTML(
+            verdict.trouble(DOWN), visible=not client.is_healthy(), elem_id="service-down"
+        )
         with gr.Tab("One image"):
             field_tab.build(client, model, examples, origin)
         with gr.Tab("Patient"):

@@ -9,7 +9,8 @@ from gradio_ui import verdict
 from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import over_field, thumbnail
-from gradio_ui.uploads import Received, delete, read_upload, received
+from gradio_ui.retention import delete
+from gradio_ui.uploads import Received, read_upload
 from serve.client import Client
 from serve.errors import ImageRefused, ServeError
 
@@ -51,8 +52,6 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
         return shown, over_field(answer.field or b"", answer.heatmap or b"", name)
 
     def judge_upload(files: list[Received]) -> tuple[str, str]:
-        if not files:
-            return verdict.waiting(), ""
         (file,) = files
         try:
             return judge(file.name, read_upload(file.path))
@@ -71,7 +70,6 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
                 sources=["upload", "clipboard", "webcam"],
                 height=320,
             )
-            field.preprocess = received  # type: ignore
             # As HTML: in a file that is served, a visitor could name it as an upload of theirs.
             samples = gr.Dataset(
                 label="Examples",
@@ -85,7 +83,8 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
             answer = gr.HTML(verdict.waiting())
             picture = gr.HTML()
     shown = [answer, picture]
-    judged = field.input(
+    # Of a drop, a paste and a photograph too.
+    judged = field.upload(
         judge_upload, field, shown, trigger_mode="always_last", api_visibility="private"
     )
     # The box is empty again for the next field, and the upload is gone.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,8 +11,9 @@ from gradio_ui import patient_result as result
 from gradio_ui import verdict
 from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
+from gradio_ui.retention import delete
 from gradio_ui.scoring import Scored, score_images, score_patient
-from gradio_ui.uploads import Received, delete, find_uploads, received
+from gradio_ui.uploads import Received, find_uploads
 from serve.client import Client
 from serve.errors import ServeError
 
@@ -34,59 +36,15 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def judge(sent: list[Received]) -> Iterator[tuple[list[Scored], str, list[list]]]:
-        scored: list[Scored] = []
-        if not sent:
-            yield scored, verdict.box("waiting", "No images yet", ["Choose some images first."]), []
-            return
-        try:
-            uploads = find_uploads(sent)
-            yield scored, result.progress_bar(0, len(uploads)), []
-            shown = time.monotonic()
-            for each in score_images(client, uploads):
-                scored.append(each)
-                if time.monotonic() - shown > REFRESH:
-                    yield (
-                        scored,
-                        result.progress_bar(len(scored), len(uploads)),
-                        result.rows(scored),
-                    )
-                    shown = time.monotonic()
-            yield scored, result.progress_bar(len(scored), len(uploads)), result.rows(scored)
-        except (UnreadableUpload, ServeError) as error:
-            yield scored, verdict.trouble(str(error)), result.rows(scored)
-        finally:
+    def stop(scored: list[Scored] | None, sent: list[Received]) -> str:
+        if scored is None:  # it had not begun; else it deletes them itself
             delete(sent)
+        message = "What follows is of the images that were judged before."
+        return verdict.box("waiting", "Cancelled", [message])
 
-    def conclude(scored: list[Scored]) -> tuple:
-        if not scored:
-            return None, "", "", "", ""
-        try:
-            description = model.describe()
-        except ServeError as error:
-            return (
-                None,
-                verdict.trouble(str(error)),
-                "",
-                result.failures(scored),
-                result.gallery(scored),
-            )
-        patient = score_patient(scored, description.rule)
-        formed = result.how_formed(description)
-        return (
-            None,
-            result.summary(patient, scored, formed),
-            result.downloads(scored, patient, formed),
-            result.failures(scored),
-            result.gallery(scored),
-        )
-
-    def stop(scored: list[Scored], sent: list[Received]) -> tuple:
-        delete(sent)
-        return f"Stopped after {len(scored)} images.", *conclude(scored)
-
-    def lock() -> tuple:
-        return gr.update(interactive=False), gr.update(interactive=True)
+    def clear() -> tuple:
+        # The patient before must not stay in sight beside the next one's progress.
+        return gr.update(interactive=False), gr.update(interactive=True), None, "", "", "", ""
 
     def unlock() -> tuple:
         return gr.update(interactive=True), gr.update(interactive=False), None
@@ -99,17 +57,19 @@ def build(client: Client, model: RunningModel) -> None:
         height=200,
         elem_id="files",
     )
-    files.preprocess = received  # type: ignore
     with gr.Row():
         start = gr.Button("Judge the patient", variant="primary")
         cancel = gr.Button("Cancel", variant="stop", interactive=False)
     progress = gr.HTML(elem_id="progress")
     together = gr.HTML(elem_id="patient")
     downloads = gr.HTML(elem_id="downloads")
+    # The table's own menus can't be reached by keyboard.
+    order = gr.Radio(result.COLUMNS, label="Sort the images by")
     table = gr.Dataframe(
         label="Images",
         headers=result.COLUMNS,
         datatype=["str", "str", "number", "str"],
+        type="array",
         interactive=False,
         wrap=True,
         column_widths=["40%", "16%", "16%", "28%"],
@@ -122,9 +82,9 @@ def build(client: Client, model: RunningModel) -> None:
     private: dict[str, Any] = {"api_visibility": "private"}
     buttons = [start, cancel]
     outcome = [results, together, downloads, failed, gallery]
-    start.click(lock, None, buttons, queue=False, show_progress="hidden", **private)
+    start.click(clear, None, [*buttons, *outcome], queue=False, show_progress="hidden", **private)
     run = start.click(
-        judge,
+        partial(judge, client),
         files,
         [results, progress, table],
         concurrency_id=PATIENTS,
@@ -132,7 +92,71 @@ def build(client: Client, model: RunningModel) -> None:
         show_progress_on=progress,
         **private,
     )
-    done = run.then(conclude, results, outcome, **private)
+    done = run.then(partial(conclude, model), results, outcome, **private)
     done.then(unlock, None, [*buttons, files], show_progress="hidden", **private)
-    stopped = cancel.click(stop, [results, files], [progress, *outcome], cancels=[run], **private)
-    stopped.then(unlock, None, [*buttons, files], show_progress="hidden", **private)
+    order.input(
+        result.sort,
+        [table, order],
+        table,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **private,
+    )
+    # A run that is cancelled is followed by its conclusion all the same.
+    cancel.click(stop, [results, files], progress, cancels=[run], **private)
+
+
+def judge(client: Client, sent: list[Received]) -> Iterator[tuple[list[Scored], str, list[list]]]:
+    """Judge a patient's images, and delete the uploads at the end, however it comes.
+
+    Yields
+    ------
+    scored : list of Scored
+    progress : str
+        HTML.
+    table : list of list
+    """
+    scored: list[Scored] = []
+    if not sent:
+        yield scored, verdict.box("waiting", "No images yet", ["Choose some images first."]), []
+        return
+    try:
+        uploads = find_uploads(sent)
+        yield scored, result.progress_bar(0, len(uploads)), []
+        shown = time.monotonic()
+        for each in score_images(client, uploads):
+            scored.append(each)
+            if time.monotonic() - shown > REFRESH:
+                yield scored, result.progress_bar(len(scored), len(uploads)), result.rows(scored)
+                shown = time.monotonic()
+        yield scored, result.progress_bar(len(scored), len(uploads)), result.rows(scored)
+    except UnreadableUpload as error:
+        yield scored, verdict.refusal(str(error)), []
+    except ServeError as error:
+        message = f"{error} {len(scored)} images were judged before; what follows is theirs alone."
+        yield scored, verdict.trouble(message), result.rows(scored)
+    finally:
+        delete(sent)
+
+
+def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, str, str, str, str]:
+    """Put a patient's images together.
+
+    Returns
+    -------
+    results : None
+        Nothing of them is kept.
+    together, downloads, failed, gallery : str
+        HTML.
+    """
+    if not scored:
+        return None, "", "", "", ""
+    failed, gallery = result.failures(scored), result.gallery(scored)
+    try:
+        description = model.describe()
+    except ServeError as error:
+        return None, verdict.trouble(str(error)), "", failed, gallery
+    patient = score_patient(scored, description.rule)
+    formed = result.how_formed(description)
+    together = result.summary(patient, scored, formed)
+    return None, together, result.downloads(scored, patient, formed), failed, gallery

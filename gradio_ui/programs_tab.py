@@ -9,8 +9,9 @@ from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
+from gradio_ui.retention import delete
 from gradio_ui.scoring import score_images, score_patient
-from gradio_ui.uploads import Received, delete, find_uploads, read_upload, received
+from gradio_ui.uploads import Received, find_uploads, read_upload
 from serve.client import Client, Prediction
 from serve.errors import ServeError
 
@@ -118,8 +119,6 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
     image = gr.File(label="image", visible=False)
     images = gr.File(label="images", file_count="multiple", visible=False)
     answer = gr.JSON(label="answer", visible=False)
-    for files in (image, images):
-        files.preprocess = received  # type: ignore
     gr.Button(visible=False).click(classify, image, answer, api_name="classify")
     gr.Button(visible=False).click(
         patient, images, answer, api_name="patient", concurrency_id=PATIENTS

@@ -1,13 +1,14 @@
-"""Uploaded files, read once and deleted; a zip stands for the files in it."""
+"""Uploaded files; a zip stands for the files in it."""
 
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
 from gradio_ui.errors import UnreadableUpload
@@ -52,12 +53,18 @@ class Upload(NamedTuple):
     read: Callable[[], bytes]
 
 
-def received(payload: FileData | ListFiles | None) -> list[Received]:
-    """Take what the browser sent; stands in for ``preprocess`` of Gradio's components.
+def take_as_sent() -> None:
+    """Make Gradio's components for images and files hand on a list of `Received`.
 
-    Gradio's own opens an image first, and fails on a damaged one before the service could
-    say what is wrong with it; of a file it leaves an empty copy behind for good.
+    By themselves, the one opens an image first, and fails on a damaged one before the service
+    could say what is wrong with it; the other leaves an empty file behind for good. Set on
+    the classes, because Gradio makes a component anew when it is updated.
     """
+    for component in (gr.Image, gr.File):
+        component.preprocess = _received  # type: ignore
+
+
+def _received(_: gr.Image | gr.File, payload: FileData | ListFiles | None) -> list[Received]:
     files = payload if isinstance(payload, ListFiles) else [payload] if payload else []
     return [Received(Path(f.path), f.orig_name or Path(f.path).name) for f in files]
 
@@ -101,12 +108,6 @@ def read_upload(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise UnreadableUpload(DELETED) from None
-
-
-def delete(files: Iterable[Received]) -> None:
-    """Delete uploaded files; one that is gone is no error."""
-    for file in files:
-        file.path.unlink(missing_ok=True)
 
 
 def _in_file(sent: Received) -> list[Upload]:

@@ -23,7 +23,12 @@ from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 
 ROOT = Path(__file__).resolve().parent.parent
-SCREENSHOTS = ROOT / "tests" / "screenshots"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
+    )
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -144,7 +149,11 @@ def browser():
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=system, args=["--no-sandbox", "--disable-background-networking"]
+                executable_path=system,
+                args=[
+                    *("--no-sandbox", "--disable-background-networking"),
+                    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+                ],
             )
         except Error as error:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser starts: {error}")

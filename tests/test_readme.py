@@ -17,9 +17,7 @@ TOKEN = next(code for _, code in SNIPPETS if code.startswith("TOKEN="))
 @pytest.mark.parametrize(
     ("language", "code"), SNIPPETS, ids=[code.splitlines()[0][:50] for _, code in SNIPPETS]
 )
-def test_snippet(  # noqa: PLR0917
-    language, code, service, page_url, field_png, tmp_path
-):
+def test_snippet(language, code, service, page_url, field_png, tmp_path):
     (tmp_path / "field.png").write_bytes(field_png)
     (tmp_path / "model_store").symlink_to(ROOT / "model_store")
     for default, port in [

@@ -1,0 +1,138 @@
+"""Visitors: a headless Chromium on the page, over a running TorchServe."""
+
+import re
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from scripts.drawn_fields import draw_field, encode
+from serve.settings import Settings
+from tests.conftest import ROOT, processes_of
+
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+class Visitor:
+    """A person with a browser of their own."""
+
+    def __init__(self, browser, url: str, width: str, **context) -> None:
+        self.url, self.width = url, width
+        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+        self._context = browser.new_context(viewport=size, accept_downloads=True, **context)
+        self._context.grant_permissions(
+            ["clipboard-read", "clipboard-write", "camera"], origin=self.url
+        )
+        self.page: Page = self._context.new_page()
+        self._hosts: set[str] = set()
+        self._errors: list[str] = []
+        self.page.on("request", lambda sent: self._hosts.add(_host(sent.url)))
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self._errors.append(str(error)))
+        self.page.goto(url)
+        self.page.get_by_text("No image yet").wait_for()
+
+    def _note(self, said) -> None:
+        if said.type == "error":
+            self._errors.append(said.text)
+
+    def open(self, tab: str) -> None:
+        self.page.get_by_role("tab", name=tab).click()
+
+    def upload(self, file: Path) -> None:
+        self.page.locator("#field input[type=file]").set_input_files(file)
+
+    def verdict(self) -> Locator:
+        """Wait for an answer and return its box."""
+        box = self.page.locator("#answer .verdict:not(.waiting):not(.down)")
+        box.wait_for()
+        return box
+
+    def judge_patient(self, *files: Path) -> None:
+        """Upload a patient's files and press the button."""
+        self.open("Patient")
+        self.page.locator("#files input[type=file]").set_input_files(files)
+        self.page.locator("#files .filename").nth(len(files) - 1).wait_for()
+        self.page.get_by_role("button", name="Judge the patient").click()
+
+    def leave(self) -> None:
+        """Close the browser; whatever happened, it asked nobody else and reported no error."""
+        assert {h for h in self._hosts if not h.startswith(("blob:", "data:"))} == {self.url}
+        assert self._errors == []
+        self._context.close()
+
+
+def _host(url: str) -> str:
+    return re.sub(r"^(\w+://[^/]*).*", r"\1", url)
+
+
+@pytest.fixture(params=WIDTHS)
+def visitor(request, browser, page_url):
+    visitor = Visitor(browser, page_url, request.param)
+    yield visitor
+    visitor.leave()
+
+
+@pytest.fixture
+def desktop(browser, page_url):
+    visitor = Visitor(browser, page_url, "desktop")
+    yield visitor
+    visitor.leave()
+
+
+@pytest.fixture
+def field_file(tmp_path: Path, field_png: bytes) -> Path:
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    return file
+
+
+@pytest.fixture
+def broken_file(tmp_path: Path) -> Path:
+    file = tmp_path / "broken.png"
+    file.write_text("This is no image.\n" * 20)
+    return file
+
+
+@pytest.fixture
+def patient_zip(request, tmp_path: Path) -> Path:
+    """200 images of one patient."""
+    drawn = [encode(draw_field(seed)) for seed in range(4)]
+    # Equal files of one name would share a place.
+    file = tmp_path / f"{request.node.name}.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for i in range(200):
+            archive.writestr(f"slide/{i:03}.png", drawn[i % 4])
+    return file
+
+
+@pytest.fixture
+def screenshot(request):
+    """Keep a picture of what a visitor sees: those that the README shows, where asked for."""
+    folder = ROOT / request.config.getoption("--screenshots")
+
+    def keep(visitor: Visitor, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        visitor.page.screenshot(path=folder / f"{name}-{visitor.width}.png", full_page=True)
+
+    return keep
+
+
+def uploads_of(service: Settings) -> list[Path]:
+    """Every file that a visitor has sent and that is still there."""
+    return [path for path in (service.run_dir / "uploads").rglob("*") if path.is_file()]
+
+
+def worker_of(service: Settings):
+    """The process that runs the model."""
+    (worker,) = [p for p in processes_of(service) if any("worker" in arg for arg in p.cmdline())]
+    return worker
+
+
+def wait_until(true, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)

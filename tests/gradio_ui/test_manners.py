@@ -1,0 +1,151 @@
+"""Labels, keyboard, dark mode, several visitors, a full queue, and no way to other files."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from gradio_client import Client, handle_file
+
+from gradio_ui.app import AT_A_TIME, QUEUE
+from gradio_ui.verdict import RESEARCH_ONLY
+from scripts.drawn_fields import draw_field, encode
+from tests.gradio_ui.conftest import Visitor, worker_of
+
+TABS = ("One image", "Patient", "Model", "Programs")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_control_has_a_label_and_text_can_be_read(browser, page_url, field_file, scheme):
+    visitor = Visitor(browser, page_url, "desktop", color_scheme=scheme)
+    visitor.upload(field_file)
+    visitor.verdict()
+    for tab in TABS:
+        visitor.open(tab)
+        if tab == "Patient":
+            visitor.judge_patient(field_file)
+            visitor.page.locator("#patient .verdict").wait_for()
+            visitor.page.get_by_role("button", name="Judge the patient", disabled=False).wait_for()
+            visitor.page.wait_for_timeout(500)  # colours fade from the disabled button's
+        # Gradio colours code as it likes.
+        found = Axe().run(visitor.page, {"exclude": [".cm-editor"]}).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    visitor.leave()
+
+
+def test_everything_is_done_by_keyboard(desktop):
+    page = desktop.page
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.innerText.trim()"))
+        if reached[-1] == "Drawn":
+            break
+    assert "One image" in reached
+    page.keyboard.press("Enter")
+    desktop.verdict()
+    slider = page.get_by_label("Opacity of the heat map")
+    slider.focus()
+    before = slider.input_value()
+    page.keyboard.press("ArrowLeft")
+    assert slider.input_value() != before
+    page.get_by_role("tab", name="One image").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Judge the patient").wait_for()
+
+
+def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, tmp_path):
+    visitors, files = [], []
+    for seed in range(3):
+        visitors.append(Visitor(browser, page_url, "desktop"))
+        files.append(tmp_path / f"visitor-{seed}.png")
+        # The first is uncertain, the others are not.
+        size = (350, 230) if seed == 0 else (700, 460)
+        files[-1].write_bytes(encode(draw_field(2 + seed, *size)))
+    for visitor, file in zip(visitors, files, strict=True):
+        visitor.upload(file)
+        visitor.judge_patient(file, file)
+    for visitor, file in zip(visitors, files, strict=True):
+        visitor.page.locator("#patient .verdict").wait_for()
+        answer = client.predict(file)
+        assert (
+            f"malignancy {answer.probability:.0%}" in visitor.page.locator("#patient").inner_text()
+        )
+        visitor.open("One image")
+        assert f"malignancy: {answer.probability:.0%}" in visitor.verdict().inner_text()
+        body = visitor.page.content()
+        assert [other.name in body for other in files] == [other == file for other in files]
+        visitor.leave()
+
+
+def test_programs_at_once_get_their_own_answers(page_url, client, tmp_path):
+    files = []
+    for seed in range(6):
+        files.append(tmp_path / f"{seed}.png")
+        files[-1].write_bytes(encode(draw_field(seed)))
+    visitor = Client(page_url, verbose=False)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(
+            pool.map(lambda f: visitor.predict(handle_file(f), api_name="/classify"), files)
+        )
+    for file, answer in zip(files, answers, strict=True):
+        assert answer["decision"] == pytest.approx(client.predict(file).decision, abs=1e-3)
+
+
+def test_a_waiting_visitor_sees_the_place_in_the_queue(desktop, page_url, patient_zip):
+    others = Client(page_url, verbose=False)
+    jobs = [others.submit([handle_file(patient_zip)], api_name="/patient") for _ in range(3)]
+    while sum(job.status().code.name == "PROCESSING" for job in jobs) < 2:
+        pass
+    desktop.judge_patient(patient_zip)
+    desktop.page.locator("#progress").get_by_text("queue: 2/2").wait_for()
+    desktop.page.get_by_role("button", name="Cancel").click()
+    desktop.page.locator("#progress").get_by_text("Cancelled").wait_for()
+    for job in jobs:
+        job.cancel()
+
+
+def test_a_full_queue_refuses_and_everybody_in_it_is_answered(page_url, service, field_png):
+    api = f"{page_url}/gradio_api"
+    worker = worker_of(service)
+    worker.suspend()
+    try:
+        events = []
+        for _ in range(AT_A_TIME + QUEUE + 8):
+            files = {"files": ("field.png", field_png)}
+            (path,) = requests.post(f"{api}/upload", files=files, timeout=30).json()
+            data = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
+            sent = requests.post(f"{api}/call/classify", json={"data": data}, timeout=30)
+            if not sent.ok:
+                assert (sent.status_code, "full" in sent.text) == (503, True)
+                break
+            events.append(sent.json()["event_id"])
+        else:
+            pytest.fail("the queue never ended")
+    finally:
+        worker.resume()
+    assert len(events) >= QUEUE
+    for event in events:
+        answer = requests.get(f"{api}/call/classify/{event}", timeout=120).text
+        assert "event: complete" in answer, answer[:200]
+
+
+def test_the_page_says_research_only_and_offers_no_management_call(page_url):
+    assert RESEARCH_ONLY in requests.get(page_url).text
+    endpoints = requests.get(f"{page_url}/gradio_api/info").json()["named_endpoints"]
+    assert set(endpoints) == {"/classify", "/patient"}
+
+
+@pytest.mark.parametrize("endpoint", ["classify", "patient"])
+def test_the_page_reads_and_deletes_no_file_that_was_not_uploaded(page_url, service, endpoint):
+    for path in (service.key_file, Path("/etc/passwd")):
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        data = {"data": [file if endpoint == "classify" else [file]]}
+        sent = requests.post(f"{page_url}/gradio_api/call/{endpoint}", json=data, timeout=30)
+        events = f"{page_url}/gradio_api/call/{endpoint}/{sent.json()['event_id']}"
+        answer = requests.get(events, timeout=30).text
+        assert "event: error" in answer
+        assert path.exists()
+        assert requests.get(f"{page_url}/gradio_api/file={path}", timeout=30).status_code == 403

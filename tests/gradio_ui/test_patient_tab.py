@@ -1,0 +1,178 @@
+"""A patient's images together, in a headless Chromium."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pypdf
+import pytest
+
+from gradio_ui.report import COLUMNS
+from gradio_ui.verdict import RESEARCH_ONLY
+from scripts.drawn_fields import draw_field, encode
+from serve.torchserve import TorchServe
+from tests.gradio_ui.conftest import Visitor, uploads_of, wait_until
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> list[Path]:
+    files = []
+    for seed in range(5):
+        files.append(tmp_path / f"field-{seed}.png")
+        files[-1].write_bytes(encode(draw_field(seed)))
+    return files
+
+
+def download(visitor: Visitor, name: str) -> bytes:
+    with visitor.page.expect_download() as started:
+        visitor.page.get_by_role("link", name=name).click()
+    return Path(started.value.path()).read_bytes()
+
+
+def rows_of(table: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+
+
+def test_images_together_with_one_bad_one(
+    visitor, client, service, fields, broken_file, screenshot
+):
+    before = set(uploads_of(service))
+    visitor.judge_patient(*fields, broken_file)
+    page = visitor.page
+    summary = page.locator("#patient .verdict")
+    summary.wait_for()
+    assert "6 of 6 images" in page.locator("#progress").inner_text()
+    answers = [client.predict(file) for file in fields]
+    probability = sum(answer.probability for answer in answers) / len(answers)
+    said = summary.inner_text()
+    assert f"Mean probability of malignancy {probability:.0%}" in said
+    assert "over 5 of 6 images" in said
+    assert "Kittler" in said
+    assert RESEARCH_ONLY in said
+
+    table = page.locator("#images .virtual-table-viewport").inner_text()
+    assert re.findall(r"[\w-]+\.png", table) == [*(file.name for file in fields), "broken.png"]
+    assert page.locator("#failed li").all_inner_texts() == [
+        "broken.png: This is not an image that can be read. "
+        "Send one of: PNG, JPEG, TIFF, BMP, WEBP."
+    ]
+    pictures = page.locator("#gallery img")
+    assert pictures.count() == 5
+    pictures.last.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('#gallery img')].every(i => i.complete)")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    screenshot(visitor, "patient")
+
+    rows = rows_of(download(visitor, "Table as CSV"))
+    assert list(rows[0]) == list(COLUMNS)
+    assert [row["file"] for row in rows] == [*(file.name for file in fields), "broken.png"]
+    for row, answer in zip(rows, answers, strict=False):
+        assert (row["verdict"], row["model_sha256"]) == (answer.verdict, answer.model["sha256"])
+        assert float(row["probability"]) == pytest.approx(answer.probability, abs=1e-3)
+    assert "can be read" in rows[-1]["error"]
+    pdf = pypdf.PdfReader(io.BytesIO(download(visitor, "Report as PDF")))
+    (sheet,) = pdf.pages
+    text = sheet.extract_text().replace("\n", " ")
+    assert f"Mean probability of malignancy {probability:.0%}" in text
+    assert RESEARCH_ONLY in text
+    assert "broken.png: This is not an image that can be read" in text
+    assert answers[0].model["sha256"] in text.replace(" ", "")
+    assert len(sheet.images) == 5
+    assert set(uploads_of(service)) == before
+
+
+def test_the_table_is_sorted_by_a_click_and_by_keyboard(desktop, client, tmp_path):
+    files = []
+    for i, side in enumerate((1, 3, 2)):
+        files.append(tmp_path / f"field-{i}.png")
+        files[-1].write_bytes(encode(draw_field(2, 700 // side, 460 // side)))
+    rising = sorted(files, key=lambda file: client.predict(file).probability)
+    assert rising != files
+    desktop.judge_patient(*files)
+    desktop.page.locator("#patient .verdict").wait_for()
+    table = desktop.page.locator("#images .virtual-table-viewport")
+
+    def shown_are(expected: list[Path]) -> bool:
+        desktop.page.wait_for_timeout(500)
+        return re.findall(r"field-\d\.png", table.inner_text()) == [file.name for file in expected]
+
+    assert shown_are(files)
+    desktop.page.get_by_label("File", exact=True).focus()
+    desktop.page.keyboard.press("ArrowRight")
+    desktop.page.keyboard.press("ArrowRight")
+    assert shown_are(rising[::-1])
+    table.get_by_role("columnheader", name="Probability").click()
+    table.get_by_label("Open cell menu").nth(2).click()
+    desktop.page.get_by_role("menuitem", name="Sort ascending").click()
+    assert shown_are(rising)
+
+
+def test_two_hundred_images_in_a_zip_while_the_page_goes_on(
+    desktop, service, patient_zip, field_file
+):
+    before = set(uploads_of(service))
+    desktop.judge_patient(patient_zip)
+    page = desktop.page
+    page.locator("#progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
+    desktop.open("One image")
+    desktop.upload(field_file)
+    desktop.verdict()
+    desktop.open("Patient")
+    assert page.locator("#patient .verdict").count() == 0  # it still goes on
+    page.locator("#patient .verdict").wait_for(timeout=120_000)
+    assert "over 200 of 200 images" in page.locator("#patient").inner_text()
+    assert page.locator("#gallery img").count() == 200
+    rows = rows_of(download(desktop, "Table as CSV"))
+    assert [row["file"] for row in rows] == [f"slide/{i:03}.png" for i in range(200)]
+    assert len(pypdf.PdfReader(io.BytesIO(download(desktop, "Report as PDF"))).pages) == 1
+    assert set(uploads_of(service)) == before
+
+
+def test_cancel_keeps_what_was_judged_and_stops_the_work(desktop, service, client, patient_zip):
+    before = set(uploads_of(service))
+    desktop.judge_patient(patient_zip)
+    page = desktop.page
+    page.locator("#progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    cancelled = page.locator("#progress").get_by_text("Cancelled")
+    cancelled.wait_for()
+    page.locator("#patient .verdict").wait_for()
+    said = re.search(r"over (\d+) of (\d+) images", page.locator("#patient").inner_text())
+    judged = int(said[1])
+    assert said[1] == said[2]
+    assert 0 < judged < 200
+    assert len(rows_of(download(desktop, "Table as CSV"))) == judged
+    wait_until(lambda: set(uploads_of(service)) == before)
+    # The button is free for the next patient, whose run shows nothing of this one.
+    desktop.judge_patient(patient_zip)
+    page.locator("#patient .verdict").wait_for(state="detached")
+    page.get_by_role("button", name="Cancel").click()
+    cancelled.wait_for()
+    wait_until(lambda: set(uploads_of(service)) == before)
+
+
+def test_service_down_in_the_middle(desktop, service, patient_zip):
+    before = set(uploads_of(service))
+    desktop.judge_patient(patient_zip)
+    page = desktop.page
+    page.locator("#progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
+    torchserve = TorchServe(service)
+    torchserve.stop()
+    try:
+        page.locator("#progress").get_by_text("images were judged before").wait_for()
+    finally:
+        torchserve.start()
+    assert page.locator("#images").get_by_text("slide/000.png").count()
+    assert set(uploads_of(service)) == before
+
+
+def test_no_file_and_too_many(desktop, tmp_path, patient_zip):
+    desktop.open("Patient")
+    desktop.page.get_by_role("button", name="Judge the patient").click()
+    desktop.page.locator("#progress").get_by_text("Choose some images first").wait_for()
+    copies = [tmp_path / f"{i}.zip" for i in range(3)]
+    for copy in copies:
+        copy.write_bytes(patient_zip.read_bytes())
+    desktop.judge_patient(*copies)
+    desktop.page.locator("#progress").get_by_text("These are 600 images").wait_for()
