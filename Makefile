@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test bench lint clean
+.PHONY: demo serve archive test screenshots bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,6 +18,10 @@ archive: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# The pictures in the README.
+screenshots: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one"
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m scripts.benchmark

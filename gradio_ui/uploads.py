@@ -1,6 +1,7 @@
 """Uploaded files; a zip stands for the files in it."""
 
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -19,7 +20,10 @@ MAX_IMAGES = 500
 # What archivers of some systems add.
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 # What a broken zip makes the decoders raise.
-DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError),
+    *(ValueError, OverflowError, NotImplementedError),
+)
 DELETED = "The upload was already deleted. Upload the file again."
 
 
@@ -139,12 +143,10 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> bytes:
             return file.read(member.file_size)
     except FileNotFoundError:
         raise UnreadableUpload(DELETED) from None
-    except NotImplementedError as error:  # a RuntimeError too
+    except DAMAGED as error:
         raise _damaged(error) from None
     except RuntimeError:
         raise UnreadableUpload("It is encrypted. Make the zip again without a password.") from None
-    except DAMAGED as error:
-        raise _damaged(error) from None
 
 
 def _damaged(error: Exception) -> UnreadableUpload:

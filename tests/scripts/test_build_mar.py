@@ -21,6 +21,8 @@ def test_the_archive_holds_the_model_as_committed_and_no_more(tmp_path: Path):
         names = set(archive.namelist())
         for name in ("manifest.json", "MODEL_CARD.md", "svm.pkl", "weights.safetensors"):
             assert archive.read(name) == (MODEL_STORE / name).read_bytes()
+        for plot in (MODEL_STORE / "plots").iterdir():
+            assert archive.read(f"plots/{plot.name}") == plot.read_bytes()
         described = json.loads(archive.read("MAR-INF/MANIFEST.json"))
     assert described["model"]["handler"] == "breakhis_handler.py"
     assert {"breakhis_handler.py", "model-config.yaml", "handler/images.py"} <= names

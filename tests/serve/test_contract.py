@@ -137,9 +137,13 @@ def test_features_recompute_the_decision(predictions, authorization, field_png):
 def test_heat_map_on_request_and_as_explanation(
     predictions, explanations, authorization, field_png
 ):
-    headers = {**authorization, "X-Include": "features,heatmap"}
+    headers = {**authorization, "X-Include": "features,heatmap,field"}
     asked = requests.post(predictions, data=field_png, headers=headers).json()
-    assert set(asked) == FIELDS | {"features", "heatmap"}
+    assert set(asked) == FIELDS | {"features", "heatmap", "field"}
+    field = Image.open(io.BytesIO(base64.b64decode(asked["field"])))
+    sent = Image.open(io.BytesIO(field_png))
+    assert (field.format, field.size) == ("JPEG", sent.size)
+    assert np.abs(np.asarray(field, float) - np.asarray(sent, float)).mean() < 8
     explained = requests.post(explanations, data=field_png, headers=authorization).json()
     assert set(explained) == FIELDS | {"heatmap"}
     bare = requests.post(
