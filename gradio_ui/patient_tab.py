@@ -72,7 +72,7 @@ def build(client: Client, model: RunningModel) -> None:
         type="array",
         interactive=False,
         wrap=True,
-        column_widths=["40%", "16%", "16%", "28%"],
+        column_widths=["270px", "110px", "130px", "680px"],
         max_height=420,
         elem_id="images",
     )

@@ -1,16 +1,13 @@
 """The demo as `make demo` and a Space run it: one command, from nothing to an answer."""
 
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
-import yaml
 from gradio_client import Client, handle_file
 
 from tests.conftest import ROOT, environment, free_port, processes_of, wait_for_page
@@ -83,13 +80,3 @@ def test_a_taken_page_port_is_named_before_anything_starts(fresh_settings):
     assert f"Port {port} (web page)" in done.stderr
     assert "GRADIO_SERVER_PORT" in done.stderr
     assert processes_of(fresh_settings) == []
-
-
-def test_the_readme_makes_the_repository_a_space():
-    front_matter = re.match(r"---\n(.*?)\n---\n", (ROOT / "README.md").read_text(), re.DOTALL)
-    space = yaml.safe_load(front_matter.group(1))
-    assert space["sdk"] == "gradio"
-    assert str(space["python_version"]) == "3.11"
-    assert Path(ROOT, space["app_file"]).is_file()
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.M))
-    assert space["sdk_version"] == pinned["gradio"]
