@@ -44,7 +44,8 @@ def build(client: Client, model: RunningModel) -> None:
 
     def clear() -> tuple:
         # The patient before must not stay in sight beside the next one's progress.
-        return gr.update(interactive=False), gr.update(interactive=True), None, "", "", "", ""
+        off, on = gr.update(interactive=False), gr.update(interactive=True)
+        return off, on, "", [], None, "", "", "", ""
 
     def unlock() -> tuple:
         return gr.update(interactive=True), gr.update(interactive=False), None
@@ -82,7 +83,14 @@ def build(client: Client, model: RunningModel) -> None:
     private: dict[str, Any] = {"api_visibility": "private"}
     buttons = [start, cancel]
     outcome = [results, together, downloads, failed, gallery]
-    start.click(clear, None, [*buttons, *outcome], queue=False, show_progress="hidden", **private)
+    start.click(
+        clear,
+        None,
+        [*buttons, progress, table, *outcome],
+        queue=False,
+        show_progress="hidden",
+        **private,
+    )
     run = start.click(
         partial(judge, client),
         files,

@@ -77,8 +77,9 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
 
     def classify(files: list[Received]) -> dict[str, Any]:
         try:
-            (file,) = files
-            return _json(client.predict(read_upload(file.path), heatmap=True))
+            if len(files) != 1:
+                raise UnreadableUpload("Send one image; for several there is /patient.")
+            return _json(client.predict(read_upload(files[0].path), heatmap=True))
         except (ServeError, UnreadableUpload) as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:

@@ -15,7 +15,7 @@ from gradio.data_classes import FileData, ListFiles
 from gradio_ui.errors import UnreadableUpload
 from serve.torchserve import MAX_BODY_BYTES
 
-# Images that are judged as one patient: BreakHis has at most 62 at one magnification.
+# Images that are judged as one patient: at 40X, BreakHis has 24 of each on average.
 MAX_IMAGES = 500
 # What archivers of some systems add.
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")

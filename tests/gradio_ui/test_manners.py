@@ -7,6 +7,7 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from gradio_ui.app import AT_A_TIME, QUEUE
 from gradio_ui.verdict import RESEARCH_ONLY
@@ -58,8 +59,8 @@ def test_everything_is_done_by_keyboard(desktop):
 
 def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, tmp_path):
     visitors, files = [], []
-    for seed in range(3):
-        visitors.append(Visitor(browser, page_url, "desktop"))
+    for seed, width in enumerate(("desktop", "phone", "desktop")):
+        visitors.append(Visitor(browser, page_url, width))
         files.append(tmp_path / f"visitor-{seed}.png")
         # The first is uncertain, the others are not.
         size = (350, 230) if seed == 0 else (700, 460)
@@ -92,6 +93,17 @@ def test_programs_at_once_get_their_own_answers(page_url, client, tmp_path):
         )
     for file, answer in zip(files, answers, strict=True):
         assert answer["decision"] == pytest.approx(client.predict(file).decision, abs=1e-3)
+
+
+def test_programs_are_told_what_is_wrong(page_url, broken_file):
+    page = Client(page_url, verbose=False)
+    with pytest.raises(AppError, match="not an image that can be read"):
+        page.predict(handle_file(broken_file), api_name="/classify")
+    with pytest.raises(AppError, match="Send one image"):
+        page.predict(None, api_name="/classify")
+    (image,) = page.predict([handle_file(broken_file)], api_name="/patient")["images"]
+    assert image["file"] == "broken.png"
+    assert "not an image that can be read" in image["error"]
 
 
 def test_a_waiting_visitor_sees_the_place_in_the_queue(desktop, page_url, patient_zip):

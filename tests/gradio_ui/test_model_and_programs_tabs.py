@@ -39,19 +39,20 @@ def test_the_model_tab_shows_card_figures_and_plots_of_the_running_model(
 
 
 @pytest.fixture
-def snippets(desktop, page_url) -> list[str]:
+def snippets(visitor, page_url) -> list[str]:
     """The code on the page, as its copy buttons give it."""
-    desktop.open("Programs")
-    desktop.page.get_by_text(page_url).first.wait_for()
+    visitor.open("Programs")
+    visitor.page.get_by_text(page_url).first.wait_for()
     copied = []
-    for button in desktop.page.get_by_label("Copy", exact=True).all():
+    for button in visitor.page.get_by_label("Copy", exact=True).all():
         button.click()
-        copied.append(desktop.page.evaluate("navigator.clipboard.readText()"))
+        copied.append(visitor.page.evaluate("navigator.clipboard.readText()"))
     return copied
 
 
-def test_the_snippets_work_when_pasted(snippets, client, field_file, desktop, screenshot):
-    screenshot(desktop, "programs")
+def test_the_snippets_work_when_pasted(snippets, client, field_file, visitor, screenshot):
+    screenshot(visitor, "programs")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     expected = client.predict(field_file)
     assert len(snippets) == 3
     commands = [["bash", "-c"], *[[sys.executable, "-c"]] * 2]

@@ -128,10 +128,10 @@ def test_two_hundred_images_in_a_zip_while_the_page_goes_on(
     assert set(uploads_of(service)) <= before
 
 
-def test_cancel_keeps_what_was_judged_and_stops_the_work(desktop, service, client, patient_zip):
+def test_cancel_keeps_what_was_judged_and_stops_the_work(visitor, service, client, patient_zip):
     before = set(uploads_of(service))
-    desktop.judge_patient(patient_zip)
-    page = desktop.page
+    visitor.judge_patient(patient_zip)
+    page = visitor.page
     page.locator("#progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     cancelled = page.locator("#progress").get_by_text("Cancelled")
@@ -141,10 +141,10 @@ def test_cancel_keeps_what_was_judged_and_stops_the_work(desktop, service, clien
     judged = int(said[1])
     assert said[1] == said[2]
     assert 0 < judged < 200
-    assert len(rows_of(download(desktop, "Table as CSV"))) == judged
+    assert len(rows_of(download(visitor, "Table as CSV"))) == judged
     wait_until(lambda: set(uploads_of(service)) <= before)
     # The button is free for the next patient, whose run shows nothing of this one.
-    desktop.judge_patient(patient_zip)
+    visitor.judge_patient(patient_zip)
     page.locator("#patient .verdict").wait_for(state="detached")
     page.get_by_role("button", name="Cancel").click()
     cancelled.wait_for()
