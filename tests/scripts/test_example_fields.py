@@ -28,6 +28,7 @@ def test_with_one_they_are_of_both_classes_and_of_different_patients(tmp_path):
 
 
 def test_a_folder_without_40x_images_says_what_to_do(tmp_path):
-    (tmp_path / "SOB_M_DC-14-4-100-001.png").write_bytes(encode(draw_field(0, 70, 46)))
+    for name in ("SOB_M_DC-14-4-100-001", "SOB_B_A-14-5-100-001"):
+        (tmp_path / f"{name}.png").write_bytes(encode(draw_field(0, 70, 46)))
     with pytest.raises(DataSetError, match="BREAKHIS_DATA"):
         example_fields(tmp_path)
