@@ -5,8 +5,8 @@ import re
 import gradio as gr
 
 from gradio_ui import verdict
-from gradio_ui.description import Description, RunningModel
 from gradio_ui.picture import data_url
+from serve.description import Description, RunningModel
 from serve.errors import ServeError
 
 MUST_NOT = f"""

@@ -6,9 +6,9 @@ from pathlib import Path
 import gradio as gr
 
 from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, verdict
-from gradio_ui.description import RunningModel
 from gradio_ui.uploads import take_as_sent
 from serve.client import Client
+from serve.description import RunningModel
 from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"

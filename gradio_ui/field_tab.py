@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import gradio as gr
 
 from gradio_ui import verdict
-from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import over_field, thumbnail
 from gradio_ui.retention import delete
 from gradio_ui.uploads import Received, read_upload
 from serve.client import Client
+from serve.description import RunningModel
 from serve.errors import ImageRefused, ServeError
 
 INTRODUCTION = (
@@ -41,12 +41,12 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
             began = time.perf_counter()
             answer = client.predict(content, heatmap=True, field=True)
             seconds = time.perf_counter() - began
-            rule = model.rule(answer.model["sha256"])
+            description = model.behind(answer.model["sha256"])
         except ImageRefused as error:
             return verdict.refusal(str(error)), ""
         except ServeError as error:
             return verdict.trouble(str(error)), ""
-        shown = verdict.prediction(answer, rule, seconds)
+        shown = verdict.prediction(answer, description, seconds)
         if answer.verdict == "rejected":
             return shown, ""
         return shown, over_field(answer.field or b"", answer.heatmap or b"", name)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from gradio_ui import report, verdict
-from gradio_ui.description import Description
 from gradio_ui.picture import LEGEND, data_url
 from gradio_ui.scoring import PatientScore, Scored
 from serve.client import Prediction
+from serve.description import Description
 
 COLUMNS = ["File", "Verdict", "Probability", "Warnings"]
 
@@ -52,8 +52,8 @@ def summary(patient: PatientScore | None, scored: Sequence[Scored], formed: str)
     ]
     if patient.verdict == "uncertain":
         lines.append("The model is not sure enough to say. Add fields of the same patient.")
-    models = {each.answer.model["version"] for each in scored if each.answer}
-    footer = f"Model breakhis {', '.join(sorted(models))}."
+    models = {f"{m['name']} {m['version']}" for m in (s.answer.model for s in scored if s.answer)}
+    footer = f"Model {', '.join(sorted(models))}."
     return verdict.box(
         patient.verdict,
         patient.verdict,
@@ -65,16 +65,12 @@ def summary(patient: PatientScore | None, scored: Sequence[Scored], formed: str)
 
 def _dots(patient: PatientScore, scored: Sequence[Scored]) -> str:
     dots = "".join(
-        f'<div class="dot" style="left: {each.answer.probability:.1%}"></div>'
+        f'<div class="dot" style="left: {each.used.probability:.1%}"></div>'
         for each in scored
-        if each.answer and each.answer.verdict != "rejected"
+        if each.used
     )
     label = f"Probabilities of the images; their mean is {patient.probability:.0%}."
-    return (
-        f'<div class="scale" role="img" aria-label="{label}">{dots}'
-        f'<div class="marker" style="left: {patient.probability:.1%}"></div></div>'
-        '<div class="ends"><span>0 benign</span><span>malignant 1</span></div>'
-    )
+    return verdict.bar(label, dots, patient.probability)
 
 
 def progress_bar(done: int, total: int) -> str:
@@ -138,9 +134,9 @@ def gallery(scored: Sequence[Scored]) -> str:
     figures = "".join(
         f'<figure><img loading="lazy" decoding="async" alt="Heat map of {escape(each.name)}" '
         f'src="{data_url(each.thumbnail, "image/jpeg")}"><figcaption>{escape(each.name)}: '
-        f"{each.answer.verdict}, {each.answer.probability:.0%}</figcaption></figure>"
+        f"{each.used.verdict}, {each.used.probability:.0%}</figcaption></figure>"
         for each in scored
-        if each.answer and each.answer.verdict != "rejected"
+        if each.used
     )
     if not figures:
         return ""

@@ -9,12 +9,12 @@ import gradio as gr
 
 from gradio_ui import patient_result as result
 from gradio_ui import verdict
-from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.retention import delete
 from gradio_ui.scoring import Scored, score_images, score_patient
 from gradio_ui.uploads import Received, find_uploads
 from serve.client import Client
+from serve.description import RunningModel
 from serve.errors import ServeError
 
 INTRODUCTION = (
@@ -164,7 +164,7 @@ def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, st
         description = model.describe()
     except ServeError as error:
         return None, verdict.trouble(str(error)), "", failed, gallery
-    patient = score_patient(scored, description.rule)
+    patient = score_patient(scored, description)
     formed = result.how_formed(description)
     together = result.summary(patient, scored, formed)
     return None, together, result.downloads(scored, patient, formed), failed, gallery

@@ -12,8 +12,6 @@ LEGEND = (
     "Compared with an average field, orange tissue moved the decision towards malignant, "
     "blue towards benign; what has no colour moved it little."
 )
-
-
 # Of a small picture, in pixels: half of a BreakHis field.
 SMALL = (350, 350)
 

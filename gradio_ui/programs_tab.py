@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from gradio_ui.description import RunningModel
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
@@ -13,6 +12,7 @@ from gradio_ui.retention import delete
 from gradio_ui.scoring import score_images, score_patient
 from gradio_ui.uploads import Received, find_uploads, read_upload
 from serve.client import Client, Prediction
+from serve.description import RunningModel
 from serve.errors import ServeError
 
 INTRODUCTION = """
@@ -93,7 +93,7 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
             delete(files)
-        score = score_patient(scored, description.rule)
+        score = score_patient(scored, description)
         return {
             "patient": vars(score) if score else None,
             "formed": how_formed(description),

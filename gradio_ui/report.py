@@ -142,11 +142,7 @@ def _counts(answered: list[Scored], failed: list[Scored]) -> str:
 
 def _pictures(answered: list[Scored]) -> list[Flowable]:
     """Show the images with the highest probability, heat maps over them."""
-    used = [
-        (each.answer.probability, i, each)
-        for i, each in enumerate(answered)
-        if each.answer and each.answer.verdict != "rejected"
-    ]
+    used = [(each.used.probability, i, each) for i, each in enumerate(answered) if each.used]
     cells: list[list[Flowable] | str] = [
         _picture(each) for _, _, each in sorted(used, reverse=True)[:PICTURES]
     ]

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from gradio_ui.description import Rule
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.uploads import Upload
 from serve.client import Client, Prediction
+from serve.description import Description
 from serve.errors import RequestRefused
 
 # Enough to keep the service's batches filled, few enough to leave room for other visitors.
@@ -35,6 +35,11 @@ class Scored:
     answer: Prediction | None = None
     thumbnail: bytes = b""
     reason: str = ""
+
+    @property
+    def used(self) -> Prediction | None:
+        """The answer, unless it is missing or rejects the image."""
+        return self.answer if self.answer and self.answer.verdict != "rejected" else None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
         pool.shutdown(cancel_futures=True)
 
 
-def score_patient(scored: Sequence[Scored], rule: Rule) -> PatientScore | None:
+def score_patient(scored: Sequence[Scored], model: Description) -> PatientScore | None:
     """Average the decisions of the images that got a verdict.
 
     The mean is the sum rule of Kittler, Hatef, Duin, Matas, "On combining classifiers",
@@ -100,19 +105,19 @@ def score_patient(scored: Sequence[Scored], rule: Rule) -> PatientScore | None:
     Parameters
     ----------
     scored : sequence of Scored
-    rule : Rule
+    model : Description
 
     Returns
     -------
     PatientScore or None
         None where no image can be used: those that are rejected are left out.
     """
-    used = [s.answer for s in scored if s.answer is not None and s.answer.verdict != "rejected"]
+    used = [each.used for each in scored if each.used]
     if not used:
         return None
     decision = sum(answer.decision for answer in used) / len(used)
     return PatientScore(
-        rule.verdict(decision),
+        model.rule.verdict(decision),
         decision,
         sum(answer.probability for answer in used) / len(used),
         len(used),

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from gradio_ui.description import Rule
 from serve.client import Prediction
+from serve.description import Description
 
 RESEARCH_ONLY = (
     "Research software, not a medical device. It must not be used for diagnosis or treatment."
@@ -30,13 +30,13 @@ def waiting() -> str:
     return box("waiting", "No image yet", ["Choose a 40x field of an H&E-stained breast biopsy."])
 
 
-def prediction(answer: Prediction, rule: Rule | None, seconds: float) -> str:
+def prediction(answer: Prediction, model: Description | None, seconds: float) -> str:
     """Return the verdict with its probability, warnings and origin.
 
     Parameters
     ----------
     answer : Prediction
-    rule : Rule or None
+    model : Description or None
         Of the model that answered; None where it is not known.
     seconds : float
         From sending the image to its answer.
@@ -44,16 +44,16 @@ def prediction(answer: Prediction, rule: Rule | None, seconds: float) -> str:
     lines, scale = [MEANINGS[answer.verdict]], ""
     if answer.verdict != "rejected":
         lines.append(f"Calibrated probability of malignancy: {answer.probability:.0%}")
-        scale = _scale(answer.probability, rule)
-        if rule and answer.verdict == "uncertain":
-            low, high = map(rule.probability, rule.abstain)
+        scale = _scale(answer.probability, model)
+        if model and answer.verdict == "uncertain":
+            low, high = map(model.rule.probability, model.rule.abstain)
             lines.insert(
                 1,
                 f"Between {low:.0%} and {high:.0%} the chance of being wrong is above "
-                f"{rule.tolerated_risk:.0%}.",
+                f"{model.tolerated_risk:.0%}.",
             )
-    model = answer.model
-    footer = f"Model {model['name']} {model['version']}, answered in {seconds:.2f} s."
+    name, version = answer.model["name"], answer.model["version"]
+    footer = f"Model {name} {version}, answered in {seconds:.2f} s."
     warnings = [warning["message"] for warning in answer.warnings]
     return box(
         answer.verdict, answer.verdict, lines, graphic=scale, warnings=warnings, footer=footer
@@ -103,23 +103,40 @@ def box(
     )
 
 
-def _scale(probability: float, rule: Rule | None) -> str:
-    """Draw the probability on a bar with the threshold and the abstention band."""
-    label, limits, legend = f"Probability of malignancy {probability:.0%}.", "", ""
-    if rule:
-        threshold = rule.probability(rule.threshold)
-        low, high = map(rule.probability, rule.abstain)
-        label += f" Uncertain from {low:.0%} to {high:.0%}, threshold at {threshold:.0%}."
-        limits = (
-            f'<div class="band" style="left: {low:.1%}; width: {high - low:.1%}"></div>'
-            f'<div class="threshold" style="left: {threshold:.1%}"></div>'
-        )
-        legend = (
-            f'<p class="legend"><span class="band"></span>uncertain, {low:.0%} to {high:.0%} '
-            f'<span class="threshold"></span>threshold, {threshold:.0%}</p>'
-        )
+def bar(label: str, marks: str, probability: float) -> str:
+    """Draw a probability on a bar from benign to malignant.
+
+    Parameters
+    ----------
+    label : str
+        What is seen, for those who can't see it.
+    marks : str
+        HTML under the marker of the probability.
+    probability : float
+        0 to 1.
+    """
     return (
         f'<div class="scale" role="img" aria-label="{label}">'
-        f'{limits}<div class="marker" style="left: {probability:.1%}"></div></div>'
-        f'<div class="ends"><span>0 benign</span><span>malignant 1</span></div>{legend}'
+        f'{marks}<div class="marker" style="left: {probability:.1%}"></div></div>'
+        '<div class="ends"><span>0 benign</span><span>malignant 1</span></div>'
     )
+
+
+def _scale(probability: float, model: Description | None) -> str:
+    """Draw the probability on a bar with the threshold and the abstention band."""
+    label = f"Probability of malignancy {probability:.0%}."
+    if model is None:
+        return bar(label, "", probability)
+    rule = model.rule
+    threshold = rule.probability(rule.threshold)
+    low, high = map(rule.probability, rule.abstain)
+    label += f" Uncertain from {low:.0%} to {high:.0%}, threshold at {threshold:.0%}."
+    limits = (
+        f'<div class="band" style="left: {low:.1%}; width: {high - low:.1%}"></div>'
+        f'<div class="threshold" style="left: {threshold:.1%}"></div>'
+    )
+    legend = (
+        f'<p class="legend"><span class="band"></span>uncertain, {low:.0%} to {high:.0%} '
+        f'<span class="threshold"></span>threshold, {threshold:.0%}</p>'
+    )
+    return bar(label, limits, probability) + legend

@@ -12,12 +12,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from handler import CARD, EVALUATION, MANIFEST, PLOTS
+from handler.decision import DecisionRule, Label
 from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
 from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, ImageWarning, resize
-from handler.svm import DecisionRule, Label, Svm
+from handler.svm import Svm
 from handler.tissue import TissueCheck, TissueLimits, check
 
 Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
@@ -261,9 +262,7 @@ class Model:
     def _verdict(self, decision: float, tissue: TissueCheck) -> Verdict:
         if not tissue.known:
             return "rejected"
-        if self._rule.is_uncertain(decision):
-            return "uncertain"
-        return self._rule.label(decision)
+        return self._rule.verdict(decision)
 
 
 def _is_portrait(pixels: np.ndarray) -> bool:

@@ -1,18 +1,13 @@
-"""Features in; decision, probability and verdict out."""
+"""Features in; the SVM's decision and its gradient out."""
 
-import math
 import pickle
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-Label = Literal["benign", "malignant"]
 # Leaves an error of the sum below 0.001 on real fields.
 PATH_STEPS = 16
-CLASSES: tuple[Label, Label] = ("benign", "malignant")
 
 
 class Svm:
@@ -98,38 +93,3 @@ class Svm:
         midpoints = (np.arange(PATH_STEPS) + 0.5) / PATH_STEPS
         path = self.reference + midpoints[:, None] * (vector - self.reference)
         return self.gradient(path).mean(axis=0)
-
-
-@dataclass(frozen=True)
-class DecisionRule:
-    """How a decision value is read.
-
-    Attributes
-    ----------
-    threshold : float
-        Decision at and above which the label is malignant.
-    abstain : tuple of 2 floats
-        Lowest and highest decision for which no verdict is given.
-    slope, intercept : float
-        Of Platt's calibration: p = 1 / (1 + exp(-(slope * decision + intercept))).
-        Reference: Platt, "Probabilistic outputs for support vector machines", 1999.
-    """
-
-    threshold: float
-    abstain: tuple[float, float]
-    slope: float
-    intercept: float
-
-    def label(self, decision: float) -> Label:
-        """Name the side of the threshold."""
-        return CLASSES[int(decision >= self.threshold)]
-
-    def probability(self, decision: float) -> float:
-        """Calibrated probability of malignancy, 0 to 1."""
-        # The logistic function, in the form that can't overflow.
-        return (1 + math.tanh((self.slope * decision + self.intercept) / 2)) / 2
-
-    def is_uncertain(self, decision: float) -> bool:
-        """Tell whether the decision lies inside the abstention band."""
-        low, high = self.abstain
-        return low <= decision <= high

@@ -17,11 +17,12 @@ import numpy as np
 from rich.progress import track
 
 from handler import EVALUATION, MANIFEST, PLOTS
+from handler.decision import DecisionRule
 from handler.features import TorchEngine
 from handler.images import Field, read_field
 from handler.model import Include, Model, ModelId, Prediction
 from handler.openvino_engine import OpenVinoEngine
-from handler.svm import DecisionRule, Svm
+from handler.svm import Svm
 from scripts.errors import NoCheckpoints, ScriptError
 from scripts.learning import plots
 from scripts.learning.breakhis import BreakHis, FieldImage, read

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from handler import MANIFEST
+from handler.decision import CLASSES
 from handler.features import load_trunk
 from handler.resnet import Trunk
-from handler.svm import CLASSES, Svm
+from handler.svm import Svm
 from scripts.learning.breakhis import FIELD_SIZE, UM_PER_PIXEL
 from scripts.learning.crossval import write
 from scripts.learning.places import MODEL_STORE

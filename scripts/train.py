@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from handler import CARD, MANIFEST
+from handler.decision import CLASSES
 from handler.images import read_field
-from handler.svm import CLASSES
 from handler.tissue import TissueLimits, measure
 from scripts.errors import NoStartingWeights, ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate

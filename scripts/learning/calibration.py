@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from handler.svm import DecisionRule
+from handler.decision import DecisionRule
 from scripts.learning.judged import Judged
 
 # No verdict where the calibrated chance that it is wrong is larger than this.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from handler.svm import DecisionRule
+from handler.decision import DecisionRule
 from scripts.learning.judged import Judged
 
 N_BOOTSTRAP = 2000

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from handler.svm import DecisionRule
+from handler.decision import DecisionRule
 from scripts.learning.figures import N_BINS
 from scripts.learning.judged import Judged
 

@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from gradio_ui.app import AT_A_TIME, QUEUE
 from gradio_ui.verdict import RESEARCH_ONLY
 from scripts.drawn_fields import draw_field, encode
-from tests.gradio_ui.conftest import Visitor, worker_of
+from tests.gradio_ui.conftest import Visitor, wait_until, worker_of
 
 TABS = ("One image", "Patient", "Model", "Programs")
 
@@ -109,8 +109,7 @@ def test_programs_are_told_what_is_wrong(page_url, broken_file):
 def test_a_waiting_visitor_sees_the_place_in_the_queue(desktop, page_url, patient_zip):
     others = Client(page_url, verbose=False)
     jobs = [others.submit([handle_file(patient_zip)], api_name="/patient") for _ in range(3)]
-    while sum(job.status().code.name == "PROCESSING" for job in jobs) < 2:
-        pass
+    wait_until(lambda: sum(job.status().code.name == "PROCESSING" for job in jobs) == 2)
     desktop.judge_patient(patient_zip)
     desktop.page.locator("#progress").get_by_text("queue: 2/2").wait_for()
     desktop.page.get_by_role("button", name="Cancel").click()

@@ -7,15 +7,17 @@ import pypdf
 import pytest
 
 from gradio_ui import patient_result
-from gradio_ui.description import Rule
 from gradio_ui.report import to_csv, to_pdf
 from gradio_ui.scoring import PatientScore, Scored, score_patient
 from gradio_ui.verdict import RESEARCH_ONLY, prediction
+from handler.decision import DecisionRule
 from scripts.drawn_fields import draw_field, encode
 from serve.client import Prediction
+from serve.description import Description
 
 MODEL = {"name": "breakhis", "version": "9.9", "sha256": "f" * 64}
-RULE = Rule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0, tolerated_risk=0.3)
+RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
+DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, {}, "", {})
 
 
 def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> Scored:
@@ -26,12 +28,14 @@ def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> 
 
 
 def test_a_patient_is_judged_by_the_mean_decision():
-    score = score_patient([scored(2.0), scored(-0.5), scored(9.0, "rejected"), Scored("b")], RULE)
+    score = score_patient(
+        [scored(2.0), scored(-0.5), scored(9.0, "rejected"), Scored("b")], DESCRIPTION
+    )
     mean = (RULE.probability(2.0) + RULE.probability(-0.5)) / 2
     assert score == PatientScore("malignant", 0.75, pytest.approx(mean), 2, 1)
-    assert score_patient([scored(0.6), scored(0.2)], RULE).verdict == "uncertain"
-    assert score_patient([scored(-2.0)], RULE).verdict == "benign"
-    assert score_patient([scored(9.0, "rejected"), Scored("b", reason="x")], RULE) is None
+    assert score_patient([scored(0.6), scored(0.2)], DESCRIPTION).verdict == "uncertain"
+    assert score_patient([scored(-2.0)], DESCRIPTION).verdict == "benign"
+    assert score_patient([scored(9.0, "rejected"), Scored("b", reason="x")], DESCRIPTION) is None
 
 
 def test_names_can_be_no_formula_and_no_markup():
@@ -49,7 +53,9 @@ def test_names_can_be_no_formula_and_no_markup():
 def test_the_report_is_one_page(n):
     results = [scored(i / 100, name=f"{'long-' * 30}{i}.png") for i in range(n)]
     results += [Scored(f"bad-{i}.png", reason="It is damaged. " * 20) for i in range(n)]
-    pdf = pypdf.PdfReader(io.BytesIO(to_pdf(results, score_patient(results, RULE), "formed " * 80)))
+    pdf = pypdf.PdfReader(
+        io.BytesIO(to_pdf(results, score_patient(results, DESCRIPTION), "formed " * 80))
+    )
     assert len(pdf.pages) == 1
     assert len(pdf.pages[0].images) == min(n, 9)
 
@@ -62,5 +68,5 @@ def test_the_table_sorts_and_a_rejected_image_has_no_probability():
 
 def test_a_verdict_of_another_model_shows_no_limits_of_this_one():
     answer = scored(1.0).answer
-    assert "threshold" in prediction(answer, RULE, 0.1)
+    assert "threshold" in prediction(answer, DESCRIPTION, 0.1)
     assert "threshold" not in prediction(answer, None, 0.1)

@@ -8,8 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from handler.decision import DecisionRule
 from handler.heatmap import grad_cam, overlay
-from handler.svm import DecisionRule, Svm
+from handler.svm import Svm
 
 
 @pytest.fixture(scope="module")

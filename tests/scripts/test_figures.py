@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
-from handler.svm import DecisionRule
+from handler.decision import DecisionRule
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
 from scripts.learning.figures import by_tumour_type, calibration_error, calibration_noise, figures
 from scripts.learning.judged import Judged

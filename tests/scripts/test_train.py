@@ -10,10 +10,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from handler import EVALUATION, MANIFEST, PLOTS
+from handler.decision import DecisionRule
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
-from handler.svm import DecisionRule
 from scripts.drawn_fields import draw_field, encode
 from scripts.errors import NoCheckpoints
 from scripts.evaluate import evaluate, from_decisions

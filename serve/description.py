@@ -1,0 +1,95 @@
+"""What the running model says of itself: its rule, figures, plots and card."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from handler.decision import DecisionRule
+from serve.management import Management
+
+
+@dataclass(frozen=True)
+class Description:
+    """The model's description; see ``handler.model.Model.describe``.
+
+    Attributes
+    ----------
+    model : dict
+        ``name``, ``version`` and ``sha256``.
+    engine : str
+    rule : DecisionRule
+    tolerated_risk : float
+        Chance of being wrong above which no verdict is given, 0 to 1.
+    evaluation : dict
+        The figures.
+    card : str
+        The model card, Markdown without its front matter.
+    plots : dict of str to str
+        SVG by the file name that the card uses.
+    """
+
+    model: dict[str, str]
+    engine: str
+    rule: DecisionRule
+    tolerated_risk: float
+    evaluation: dict[str, Any]
+    card: str
+    plots: dict[str, str]
+
+    @classmethod
+    def from_json(cls, own: dict[str, Any]) -> "Description":
+        """Read what the service answers."""
+        manifest = own["manifest"]
+        return cls(
+            own["model"],
+            own["engine"],
+            DecisionRule(**manifest["decision_rule"]),
+            manifest["training"]["tolerated_risk"],
+            own["evaluation"],
+            own["card"].split("---\n", 2)[-1].strip(),
+            own["plots"],
+        )
+
+
+class RunningModel:
+    """The description of the model that runs, asked for again when another one answers.
+
+    May be shared by threads.
+
+    Parameters
+    ----------
+    management : Management
+    """
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self._latest: Description | None = None
+
+    def describe(self) -> Description:
+        """Ask the service.
+
+        Raises
+        ------
+        ServeError
+            It does not answer.
+        """
+        own = self._management.describe()["customizedMetadata"]
+        self._latest = description = Description.from_json(own)
+        return description
+
+    def behind(self, sha256: str) -> Description | None:
+        """Return the description of the model that gave an answer; None if it runs no more.
+
+        Parameters
+        ----------
+        sha256 : str
+            From the answer.
+
+        Raises
+        ------
+        ServeError
+            The service does not answer.
+        """
+        known = self._latest
+        if known is None or known.model["sha256"] != sha256:
+            known = self.describe()
+        return known if known.model["sha256"] == sha256 else None
