@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.data_classes import FileData, ListFiles
 
 from gradio_ui.errors import UnreadableUpload
-from serve.torchserve import MAX_BODY_BYTES
+from serve.frontend import MAX_BODY_BYTES
 
 # Images that are judged as one patient: at 40X, BreakHis has 24 of each on average.
 MAX_IMAGES = 500

@@ -80,6 +80,15 @@ def status(settings: Settings, as_json: bool) -> int:
     return 0
 
 
+def health(settings: Settings, live: bool) -> int:
+    """Print whether TorchServe lives and whether it is ready; for probes."""
+    management = Management.from_settings(settings)
+    is_live = management.is_live()
+    is_ready = is_live and management.is_ready()
+    print(f"live   {'yes' if is_live else 'no'}\nready  {'yes' if is_ready else 'no'}")
+    return 0 if (is_live if live else is_ready) else 1
+
+
 def token(settings: Settings, kind: Kind) -> int:
     """Print a valid token, for programs such as curl."""
     print(Tokens(settings.key_file, settings.management_url).get(kind))
@@ -145,6 +154,10 @@ def main() -> int:
     command = commands.add_parser("status", help="tell what is served, and where")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=lambda settings, given: status(settings, given.json))
+
+    command = commands.add_parser("health", help="exit with 0 if the model is ready to answer")
+    command.add_argument("--live", action="store_true", help="... or if TorchServe answers at all")
+    command.set_defaults(run=lambda settings, given: health(settings, given.live))
 
     command = commands.add_parser("token", help="print a valid token")
     command.add_argument(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.api import Api, TokenSource
-from serve.errors import NotRunning, ServiceDown
+from serve.errors import NotRunning, RequestRefused, ServeError, ServiceDown
 from serve.settings import MODEL_NAME, Settings
 from serve.tokens import Tokens
 
@@ -39,6 +39,16 @@ class Management:
         """
         path = f"/models/{MODEL_NAME}"
         return self._api.send("GET", path, params={"customized": "true"}).json()[0]
+
+    def is_live(self) -> bool:
+        """Tell whether TorchServe answers at all, with or without a model."""
+        try:
+            self._api.send("GET", "/models", timeout=5)
+        except RequestRefused:
+            pass
+        except ServeError:
+            return False
+        return True
 
     def is_ready(self) -> bool:
         """Tell whether a worker has loaded the model.

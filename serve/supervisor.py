@@ -1,0 +1,129 @@
+"""Keeps TorchServe running: starts the front end, and starts it again when it has ended.
+
+`serve.torchserve` starts this as a process of its own, ``python -m serve.supervisor``.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+
+from serve.errors import ServeError
+from serve.frontend import launch
+from serve.management import Management
+from serve.settings import Settings
+
+# Seconds between two looks at the front end.
+LOOK_SECONDS = 1
+# A front end that has answered nothing for so long hangs. Under full load it answers within
+# a second.
+HANGS_SECONDS = 60
+# Waits before a new start; after the last one without success there is no more use in it.
+BACK_OFF_SECONDS = (0, 1, 5, 15, 30, 60, 60, 60, 60, 60)
+
+# Before what was told to end is killed.
+STOP_SECONDS = 15
+
+logger = logging.getLogger("supervisor")
+
+
+def arguments(settings: Settings) -> list[str]:
+    """Return the command line that supervises a service with these settings."""
+    return [sys.executable, "-m", "serve.supervisor", json.dumps(asdict(settings), default=str)]
+
+
+def supervise(settings: Settings) -> int:
+    """Run the front end until this process is told to end.
+
+    Returns
+    -------
+    int
+        Exit code: 1 if the front end ended before the model was ever ready, or did so
+        after each of several new starts.
+    """
+    management = Management.from_settings(settings)
+    was_ready = False
+    failures = 0
+    try:
+        while True:
+            if _watch(launch(settings), management):
+                was_ready, failures = True, 0
+            if not was_ready or failures == len(BACK_OFF_SECONDS):
+                logger.error("TorchServe can't be kept running")
+                return 1
+            logger.error("TorchServe has ended; starting it again")
+            end(_below())
+            time.sleep(BACK_OFF_SECONDS[failures])
+            failures += 1
+    finally:
+        end(_below())
+
+
+def _watch(frontend: subprocess.Popen, management: Management) -> bool:
+    """Return when the front end has ended, or hangs: whether the model was ever ready."""
+    ready = False
+    answered = time.monotonic()
+    while frontend.poll() is None:
+        time.sleep(LOOK_SECONDS)
+        if not ready:
+            try:
+                ready = management.is_ready()
+            except ServeError:  # it runs without the model, which whoever started it reports
+                continue
+        if management.is_live():
+            answered = time.monotonic()
+        elif ready and time.monotonic() - answered > HANGS_SECONDS:
+            logger.error("TorchServe hangs")
+            return ready
+    return ready
+
+
+def group(leader: int) -> list[psutil.Process]:
+    """Return the running processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Ask processes to end, and kill those that don't; returns when all are gone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
+    for survivor in alive:
+        with suppress(psutil.NoSuchProcess):
+            survivor.kill()
+    psutil.wait_procs(alive)
+
+
+def _below() -> list[psutil.Process]:
+    """Return the front end, its worker, and workers whose front end was killed."""
+    return [process for process in group(os.getpid()) if process.pid != os.getpid()]
+
+
+def main() -> int:
+    """Run the process."""
+    logging.basicConfig(format="%(asctime)s supervisor: %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    given = json.loads(sys.argv[1])
+    folders = {name: Path(given[name]) for name in ("model_store", "run_dir")}
+    return supervise(Settings(**given | folders))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
