@@ -9,6 +9,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from handler.errors import RequestError
 from handler.images import Field, Limits, read_field
 from handler.model import Include, Model, Prediction
 from handler.payload import Options, Payload, read_options, read_payload
+from handler.telemetry import Answered, Seconds, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class BreakHisHandler:
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
         folder = Path(context.system_properties["model_dir"])
         self._model = Model.open(folder, device, engine=settings["engine"], threads=threads)
+        self._telemetry = Telemetry(context.metrics, self._model.identity.version)
         logger.info("Loaded %s", self._model.identity)
 
     def handle(self, data: list[dict[str, Any]], context: Context) -> list[str | bytes]:
@@ -58,6 +61,7 @@ class BreakHisHandler:
         list of str or bytes
             JSON, or a PNG where an explanation was asked for as one.
         """
+        began = perf_counter()
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
         payloads = [self._take(*request) for request in zip(data, options, strict=True)]
         every_image = [image for payload in payloads for image in payload.images]
@@ -69,13 +73,20 @@ class BreakHisHandler:
             readable = [image for image in of_request if isinstance(image, Field)]
             fields += readable
             include += [Include(asked.features, asked.heatmap, asked.field)] * len(readable)
-        logger.info("Batch of %d requests with %d readable images", len(data), len(fields))
-        predictions = iter(self._model.classify(fields, include))
+        decoded = perf_counter()
+        judged = self._model.classify(fields, include)
+        classified = perf_counter()
 
-        responses = []
+        predictions = iter(judged)
+        responses, answered = [], []
         for i, of_request in enumerate(images):
             answers = [next(predictions) if isinstance(im, Field) else im for im in of_request]
             responses.append(self._respond(context, i, answers, payloads[i].many, options[i]))
+            size = sum(len(image) for image in payloads[i].images if isinstance(image, bytes))
+            status, _ = context.get_response_status(i)
+            answered.append(Answered(context.get_request_id(i), status, size, answers))
+        seconds = Seconds(decoded - began, classified - decoded, perf_counter() - began)
+        self._telemetry.record(answered, seconds)
         return responses
 
     def _take(self, parts: dict[str, Any], options: Options) -> Payload:

@@ -47,6 +47,7 @@ def configuration(settings: Settings) -> str:
         "max_request_size": MAX_BODY_BYTES,
         "max_response_size": MAX_BODY_BYTES,
         "metrics_mode": "prometheus",
+        "metrics_config": Path(__file__).with_name("metrics.yaml"),
         "disable_system_metrics": "true",
         "vmargs": JAVA_OPTIONS,
     }

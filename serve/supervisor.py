@@ -21,8 +21,9 @@ from serve.frontend import launch
 from serve.management import Management
 from serve.settings import Settings
 
-# Seconds between two looks at the front end.
-LOOK_SECONDS = 1
+# Between two looks whether the front end still runs, and between two questions to it.
+LOOK_SECONDS = 0.5
+ASK_SECONDS = 10
 # A front end that has answered nothing for so long hangs. Under full load it answers within
 # a second.
 HANGS_SECONDS = 60
@@ -70,44 +71,56 @@ def supervise(settings: Settings) -> int:
 def _watch(frontend: subprocess.Popen, management: Management) -> bool:
     """Return when the front end has ended, or hangs: whether the model was ever ready."""
     ready = False
-    answered = time.monotonic()
+    answered = asked = time.monotonic()
     while frontend.poll() is None:
         time.sleep(LOOK_SECONDS)
-        if not ready:
-            try:
-                ready = management.is_ready()
-            except ServeError:  # it runs without the model, which whoever started it reports
-                continue
+        ready = ready or _is_ready(management)
+        now = time.monotonic()
+        if now < asked + ASK_SECONDS:
+            continue
+        asked = now
         if management.is_live():
-            answered = time.monotonic()
-        elif ready and time.monotonic() - answered > HANGS_SECONDS:
+            answered = now
+        elif ready and now - answered > HANGS_SECONDS:
             logger.error("TorchServe hangs")
-            return ready
+            break
     return ready
+
+
+def _is_ready(management: Management) -> bool:
+    try:
+        return management.is_ready()
+    except ServeError:  # it runs without the model, which whoever started it reports
+        return False
 
 
 def group(leader: int) -> list[psutil.Process]:
     """Return the running processes of a process group."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+        with suppress(ProcessLookupError):
+            if os.getpgid(process.pid) == leader and not _is_gone(process):
                 found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
     return found
 
 
 def end(processes: list[psutil.Process]) -> None:
     """Ask processes to end, and kill those that don't; returns when all are gone."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
-    for survivor in alive:
-        with suppress(psutil.NoSuchProcess):
-            survivor.kill()
-    psutil.wait_procs(alive)
+    for ask in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                ask(process)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not all(map(_is_gone, processes)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    try:
+        # Whoever started a process that has ended may still ask for its exit code.
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _below() -> list[psutil.Process]:

@@ -1,5 +1,6 @@
 """Real services for the tests: TorchServe from the built archive, the page, a browser."""
 
+import json
 import os
 import shutil
 import signal
@@ -127,6 +128,18 @@ def wait_for_page(url: str, process: subprocess.Popen, seconds: float = 120) -> 
         except requests.ConnectionError:
             time.sleep(0.2)
     raise TimeoutError(f"{url} did not answer within {seconds} seconds")
+
+
+def log_lines(service: Settings, ids: set[str]) -> dict[str, dict]:
+    """The lines of these requests; they are written a moment after the answers."""
+    log = service.run_dir / "logs" / "requests.log"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        lines = {line["request_id"]: line for line in map(json.loads, log.read_text().splitlines())}
+        if ids <= lines.keys():
+            return {id: lines[id] for id in ids}
+        time.sleep(0.1)
+    raise AssertionError(f"not logged: {ids - lines.keys()}")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import pickle
-import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +13,7 @@ import requests
 from PIL import Image
 
 from scripts.drawn_fields import draw_field, encode
-from tests.conftest import ROOT
+from tests.conftest import ROOT, log_lines
 
 FIELDS = {"label", "probability", "verdict", "decision", "warnings", "model"}
 TEXT = b"This is no image.\n" * 20
@@ -164,8 +163,6 @@ def test_an_explanation_of_a_bad_image_is_still_an_error(explanations, authoriza
 def test_requests_sent_at_once_share_batches_and_none_harms_another(
     service, predictions, authorization
 ):
-    log = service.run_dir / "logs" / "model.log"
-    before = log.stat().st_size
     bodies = [encode(draw_field(seed)) for seed in range(15)]
     bodies.insert(7, TEXT)
     with ThreadPoolExecutor(16) as pool:
@@ -175,11 +172,9 @@ def test_requests_sent_at_once_share_batches_and_none_harms_another(
             )
         )
     assert [response.status_code for response in responses] == [200] * 7 + [400] + [200] * 8
-    with log.open("rb") as lines:
-        lines.seek(before)
-        sizes = [int(size) for size in re.findall(rb"Batch of (\d+) requests", lines.read())]
-    assert sum(sizes) == 16
-    assert max(sizes) > 1
+    lines = log_lines(service, {response.headers["x-request-id"] for response in responses})
+    assert len(lines) == 16
+    assert max(line["batch"] for line in lines.values()) > 1
 
 
 def test_a_description_asked_for_in_a_batch_harms_nobody(predictions, authorization, field_png):
