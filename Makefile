@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test screenshots bench lint clean
+.PHONY: demo serve archive test screenshots faults bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -25,6 +25,10 @@ screenshots: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m scripts.benchmark
+
+# Faults on a running service under load; writes the table of what came of them.
+faults: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/faults --faults docs/faults.md
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

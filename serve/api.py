@@ -16,6 +16,11 @@ from serve.errors import (
 )
 from serve.tokens import Kind
 
+# What a worker judges can be asked for again: when the worker has ended, TorchServe answers all
+# that it had in hand with 500, or 507 where it was killed, and starts it again.
+JUDGING = ("/predictions/", "/explanations/")
+WORKER_TROUBLE = [500, 503, 507]
+
 
 class TokenSource(Protocol):
     """Anything that hands out tokens, such as `serve.tokens.Tokens`."""
@@ -38,8 +43,8 @@ class Api:
     timeout : float
         Seconds to wait for a connection, and for each answer.
     attempts : int
-        How often a request is sent while TorchServe answers 503. The wait doubles
-        from a quarter of a second on.
+        How often a request is sent while TorchServe answers that it is busy, or that
+        the worker has ended. The wait doubles from half a second on.
     """
 
     def __init__(
@@ -52,19 +57,20 @@ class Api:
         self._session = requests.Session()
         # Neither a proxy nor a netrc file of the environment may come in between.
         self._session.trust_env = False
-        retry = Retry(
-            total=None,
-            connect=0,
-            read=0,
-            redirect=0,
-            other=0,
-            status=attempts - 1,
-            status_forcelist=[503],
-            allowed_methods=None,
-            backoff_factor=0.25,
-            raise_on_status=False,
-        )
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=64, max_retries=retry))
+        for prefix, statuses in ((url, [503]), *((url + path, WORKER_TROUBLE) for path in JUDGING)):
+            retry = Retry(
+                total=None,
+                connect=0,
+                read=0,
+                redirect=0,
+                other=0,
+                status=attempts - 1,
+                status_forcelist=statuses,
+                allowed_methods=None,
+                backoff_factor=0.25,
+                raise_on_status=False,
+            )
+            self._session.mount(prefix, HTTPAdapter(pool_maxsize=64, max_retries=retry))
 
     def send(
         self, method: str, path: str, headers: dict[str, str] | None = None, **request: Any
@@ -83,7 +89,7 @@ class Api:
         ServiceDown
             Nothing answers.
         ServiceBusy
-            TorchServe answers 503 to every attempt.
+            The queue is full, or the worker ended, at every attempt.
         TokenRefused, NotRunning
             There is no valid token.
         ImageRefused
@@ -121,7 +127,12 @@ def _error(response: requests.Response) -> ServeError:
     code, error = response.status_code, _json(response)
     type_, message = error.get("type", ""), error.get("message", "")
     if code == 503:
-        return ServiceBusy(message or "The service is busy. Try again in a moment.")
+        return ServiceBusy("The service is busy. Wait some seconds, and send the request again.")
+    if code in WORKER_TROUBLE and message == "Worker died.":
+        return ServiceBusy(
+            "The model's worker ended while it judged the image, and is being started again. "
+            "Send the request again in some seconds."
+        )
     if type_ == "InvalidKeyException":
         return TokenRefused("The service does not accept the token. Restart the service.")
     if type_ == "BadImageException":

@@ -36,7 +36,7 @@ class ServiceDown(ServeError):
 
 
 class ServiceBusy(ServeError):
-    """The service answered 503 to every attempt."""
+    """The queue was full, or the worker ended, at every attempt."""
 
 
 class TokenRefused(ServeError):

@@ -27,8 +27,8 @@ ASK_SECONDS = 10
 # A front end that has answered nothing for so long hangs. Under full load it answers within
 # a second.
 HANGS_SECONDS = 60
-# Waits before a new start; after the last one without success there is no more use in it.
-BACK_OFF_SECONDS = (0, 1, 5, 15, 30, 60, 60, 60, 60, 60)
+# Waits before a new start; the last one again and again, until whatever is wrong is put right.
+BACK_OFF_SECONDS = (0, 1, 5, 15, 30, 60)
 
 # Before what was told to end is killed.
 STOP_SECONDS = 15
@@ -47,34 +47,38 @@ def supervise(settings: Settings) -> int:
     Returns
     -------
     int
-        Exit code: 1 if the front end ended before the model was ever ready, or did so
-        after each of several new starts.
+        Exit code: 1 if the front end ended before the model was ever ready.
     """
     management = Management.from_settings(settings)
     was_ready = False
     failures = 0
     try:
         while True:
-            if _watch(launch(settings), management):
+            if _watch(launch(settings), management, restarted=was_ready):
                 was_ready, failures = True, 0
-            if not was_ready or failures == len(BACK_OFF_SECONDS):
-                logger.error("TorchServe can't be kept running")
+            if not was_ready:
                 return 1
             logger.error("TorchServe has ended; starting it again")
             end(_below())
-            time.sleep(BACK_OFF_SECONDS[failures])
+            time.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
             failures += 1
     finally:
         end(_below())
 
 
-def _watch(frontend: subprocess.Popen, management: Management) -> bool:
-    """Return when the front end has ended, or hangs: whether the model was ever ready."""
+def _watch(frontend: subprocess.Popen, management: Management, *, restarted: bool) -> bool:
+    """Return when the front end has ended or is of no use: whether the model was ever ready."""
     ready = False
     answered = asked = time.monotonic()
     while frontend.poll() is None:
         time.sleep(LOOK_SECONDS)
-        ready = ready or _is_ready(management)
+        try:
+            ready = ready or management.is_ready()
+        except ServeError as error:
+            # At the first start, whoever started it is told.
+            if restarted:
+                logger.error("TorchServe runs without the model: %s", error)
+                break
         now = time.monotonic()
         if now < asked + ASK_SECONDS:
             continue
@@ -85,13 +89,6 @@ def _watch(frontend: subprocess.Popen, management: Management) -> bool:
             logger.error("TorchServe hangs")
             break
     return ready
-
-
-def _is_ready(management: Management) -> bool:
-    try:
-        return management.is_ready()
-    except ServeError:  # it runs without the model, which whoever started it reports
-        return False
 
 
 def group(leader: int) -> list[psutil.Process]:

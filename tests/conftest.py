@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
     )
+    parser.addoption("--faults", help="file for the table of the fault tests")
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

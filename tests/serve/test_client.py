@@ -131,16 +131,21 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("statuses", "left", "outcome"),
+    ("path", "statuses", "left", "outcome"),
     [
-        ([503, 503, 200, 200], 1, None),
-        ([503] * 5, 2, ServiceBusy),
-        ([500, 200], 1, RequestRefused),
-        ([400, 200], 1, RequestRefused),
-        ([504, 200], 1, RequestRefused),
+        ("/models", [503, 503, 200, 200], 1, None),
+        ("/models", [503] * 5, 2, ServiceBusy),
+        ("/models", [500, 200], 1, RequestRefused),
+        ("/models", [400, 200], 1, RequestRefused),
+        ("/predictions/breakhis", [500, 507, 200], 0, None),
+        ("/explanations/breakhis", [503, 500, 200], 0, None),
+        ("/predictions/breakhis", [400, 200], 1, RequestRefused),
+        ("/predictions/breakhis", [504, 200], 1, RequestRefused),
     ],
 )
-def test_503_is_tried_again_and_nothing_else(statuses, left, outcome):
+def test_a_busy_service_is_asked_again_and_a_dead_worker_only_for_what_it_judges(
+    path, statuses, left, outcome
+):
     class Any:
         def get(self, kind, refused=None):
             return "any"
@@ -150,9 +155,9 @@ def test_503_is_tried_again_and_nothing_else(statuses, left, outcome):
         Thread(target=server.serve_forever, daemon=True).start()
         api = Api(f"http://127.0.0.1:{server.server_port}", Any(), "inference", attempts=3)
         if outcome is None:
-            assert api.send("POST", "/", data=b"x").ok
+            assert api.send("POST", path, data=b"x").ok
         else:
             with pytest.raises(outcome):
-                api.send("POST", "/", data=b"x")
+                api.send("POST", path, data=b"x")
         server.shutdown()
     assert len(server.statuses) == left

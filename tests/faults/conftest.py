@@ -1,0 +1,219 @@
+"""A service under load for the fault tests, and the table of what came of each fault."""
+
+import re
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event, Thread
+
+import psutil
+import pytest
+import requests
+
+from scripts.drawn_fields import draw_field, encode
+from serve.client import Client
+from serve.errors import ServeError
+from serve.management import Management
+from serve.settings import Settings
+from serve.tokens import Tokens
+from serve.torchserve import TorchServe
+from tests.conftest import _settings
+
+# Seconds after which a request counts as lost: neither answered nor refused.
+LOST_SECONDS = 120
+# As shipped it is a minute; nothing else depends on it.
+RESPONSE_TIMEOUT = 10
+OK = "200"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one request came to; times are those of `time.monotonic`."""
+
+    began: float
+    ended: float
+    what: str
+
+
+@dataclass
+class Load:
+    """Senders that don't pause: raw HTTP, and the project's own client.
+
+    Attributes
+    ----------
+    settings : Settings
+    raw, clients : list of Outcome
+        A raw outcome is the HTTP status with TorchServe's message, or what happened to the
+        connection; a client's is OK or the name of the exception.
+    """
+
+    settings: Settings
+    raw: list[Outcome] = field(default_factory=list)
+    clients: list[Outcome] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        self._stop = Event()
+        self._image = encode(draw_field(1), "JPEG", quality=95)
+        senders = [(self._send_raw, self.raw)] * 6 + [(self._send_by_client, self.clients)] * 2
+        self._threads = [Thread(target=self._send, args=sender) for sender in senders]
+        for thread in self._threads:
+            thread.start()
+        self.wait_for_success()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for_success(self, since: float | None = None, seconds: float = 120) -> None:
+        """Return when requests that began after a moment have been answered on both ways."""
+        since = since or time.monotonic()
+        deadline = time.monotonic() + seconds
+        while not all(
+            any(o.what == OK and o.began > since for o in list(way))
+            for way in (self.raw, self.clients)
+        ):
+            assert time.monotonic() < deadline, "the service has not recovered"
+            time.sleep(0.1)
+
+    def since(self, moment: float, way: list[Outcome]) -> list[Outcome]:
+        """The outcomes of requests that ended after a moment."""
+        return [outcome for outcome in way if outcome.ended > moment]
+
+    def recovery_seconds(self, cause: float) -> float:
+        """From the cause to the first answer after the last failure; 0 if none failed."""
+        seen = sorted(self.since(cause, self.raw), key=lambda outcome: outcome.ended)
+        failed = [outcome.ended for outcome in seen if outcome.what != OK]
+        if not failed:
+            return 0.0
+        return min(o.ended for o in seen if o.what == OK and o.ended >= failed[-1]) - cause
+
+    def _send(self, send, way: list[Outcome]) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            what = send()
+            way.append(Outcome(began, time.monotonic(), what))
+            if what != OK:
+                self._stop.wait(0.1)
+
+    def _send_raw(self) -> str:
+        tokens = Tokens(self.settings.key_file, self.settings.management_url)
+        url = f"{self.settings.inference_url}/predictions/breakhis"
+        try:
+            headers = {"Authorization": f"Bearer {tokens.get('inference')}"}
+            response = requests.post(
+                url, data=self._image, headers=headers, timeout=(5, LOST_SECONDS)
+            )
+        except ServeError:
+            return "connection refused"  # there is no service to renew the token
+        except requests.ReadTimeout:
+            return "lost"
+        except requests.ConnectionError as error:
+            refused = "refused" in str(error)
+            return "connection refused" if refused else "connection closed"
+        if response.ok:
+            return OK if "verdict" in response.json() else "wrong answer"
+        return f"{response.status_code} {response.json()['message']}"
+
+    def _send_by_client(self) -> str:
+        try:
+            Client.from_settings(self.settings).predict(self._image)
+        except ServeError as error:
+            return type(error).__name__
+        return OK
+
+
+def worker_pid(settings: Settings) -> int:
+    (worker,) = Management.from_settings(settings).describe()["workers"]
+    return worker["pid"]
+
+
+def front_end(settings: Settings) -> psutil.Process:
+    (java,) = (p for p in TorchServe(settings)._family() if p.name() == "java")
+    return java
+
+
+@contextmanager
+def running(**more: object) -> Iterator[Settings]:
+    """A service for one test."""
+    for free in _settings():
+        settings = replace(free, **more)
+        TorchServe(settings).start()
+        try:
+            yield settings
+        finally:
+            TorchServe(settings).stop()
+
+
+def _with_response_timeout(archive: Path, copy: Path) -> None:
+    config = "model-config.yaml"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == config:
+                setting = f"responseTimeout: {RESPONSE_TIMEOUT}".encode()
+                data, changed = re.subn(rb"responseTimeout: \d+", setting, data)
+                assert changed == 1
+            target.writestr(name, data)
+
+
+@pytest.fixture(scope="session")
+def store(archive, tmp_path_factory) -> Path:
+    """A model store of its own, whose archive gives up on a worker sooner."""
+    folder = tmp_path_factory.mktemp("store")
+    _with_response_timeout(archive, folder / archive.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def endangered(store) -> Iterator[Settings]:
+    """A running service for the faults alone."""
+    with running(model_store=store) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def report(request) -> Iterator[list[str]]:
+    """Rows of the table; written where ``--faults`` says."""
+    rows: list[str] = []
+    yield rows
+    target = request.config.getoption("--faults")
+    if target:
+        Path(target).write_text(
+            "# Faults, caused on a running service under load\n\n"
+            "Written by `make faults`. Eight clients send without a pause: six raw ones, whose "
+            "answers are counted here, and two with `serve.client`, which sends again what a "
+            "busy service or a dead worker did not answer. Recovery is the time from the cause "
+            "to the first answer after the last failure. Lost is a request that was neither "
+            f"answered nor refused within {LOST_SECONDS} seconds, or answered wrongly. A worker "
+            f"may take {RESPONSE_TIMEOUT} seconds to answer here, and 60 as shipped: a stuck one "
+            "is noticed so late.\n\n"
+            "| case | how caused | raw requests came to | calls of the client came to "
+            "| recovery, s | lost |\n|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        )
+
+
+@pytest.fixture
+def record(report):
+    """Add a row, and check what holds for every fault: nothing is lost."""
+
+    def add(case: str, how: str, load: Load, cause: float) -> Counter[str]:
+        raw, clients = (
+            Counter(outcome.what for outcome in load.since(cause, way))
+            for way in (load.raw, load.clients)
+        )
+        lost = sum(raw[what] + clients[what] for what in ("lost", "wrong answer"))
+        seen = [
+            "; ".join(f"{n} x {what}" for what, n in way.most_common()) for way in (raw, clients)
+        ]
+        recovery = f"{load.recovery_seconds(cause):.1f}"
+        report.append("| " + " | ".join([case, how, *seen, recovery, str(lost)]) + " |")
+        assert lost == 0
+        return raw
+
+    return add

@@ -1,0 +1,199 @@
+"""Faults caused on a running service under load: what clients see, and that it recovers."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from scripts.drawn_fields import draw_field, encode
+from serve.management import Management
+from serve.ports import HOST
+from serve.tokens import Tokens
+from serve.torchserve import TorchServe
+from tests.faults.conftest import OK, Load, front_end, running, worker_pid
+
+IMAGE = encode(draw_field(2), "JPEG")
+
+
+def head(settings, length: int) -> bytes:
+    """The head of a request whose body is to follow."""
+    token = Tokens(settings.key_file, settings.management_url).get("inference")
+    return (
+        f"POST /predictions/breakhis HTTP/1.1\r\nHost: {HOST}\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_worker_killed(endangered, record):
+    before = worker_pid(endangered)
+    with Load(endangered) as load:
+        cause = time.monotonic()
+        os.kill(before, signal.SIGKILL)
+        load.wait_for_success(cause)
+        seen = record("worker killed", "SIGKILL", load, cause)
+    assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
+    assert {o.what for o in load.clients} == {OK}
+    assert worker_pid(endangered) != before
+
+
+def test_worker_stuck(endangered, record):
+    with Load(endangered) as load:
+        cause = time.monotonic()
+        os.kill(worker_pid(endangered), signal.SIGSTOP)
+        load.wait_for_success(cause)
+        seen = record("worker stuck", "SIGSTOP", load, cause)
+    assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
+    assert {o.what for o in load.clients} == {OK}
+
+
+def test_front_end_killed(endangered, record):
+    supervisor = TorchServe(endangered).process()
+    with Load(endangered) as load:
+        cause = time.monotonic()
+        front_end(endangered).kill()
+        load.wait_for_success(cause)
+        seen = record("front end killed", "SIGKILL", load, cause)
+    assert "connection closed" in seen
+    assert set(seen) <= {OK, "connection closed", "connection refused", *starting(seen)}
+    assert {o.what for o in load.clients} <= {OK, "ServiceDown", "ServiceBusy", *NOT_YET}
+    assert TorchServe(endangered).process() == supervisor
+    assert "starting it again" in (endangered.run_dir / "logs" / "console.log").read_text()
+
+
+# What a front end that has just started says before it knows the model.
+NOT_YET = {"RequestRefused", "TokenRefused", "NotRunning"}
+
+
+def starting(seen) -> set[str]:
+    return {what for what in seen if what.startswith(("404 Model not found", "503 ", "400 Token"))}
+
+
+def test_archive_corrupted_before_a_reload(endangered, store, record):
+    archive = store / "breakhis.mar"
+    content = archive.read_bytes()
+    with Load(endangered) as load:
+        archive.write_bytes(content[: len(content) // 2])
+        cause = time.monotonic()
+        front_end(endangered).kill()
+        time.sleep(15)  # several starts without the model
+        assert not Management.from_settings(endangered).is_live() or not is_ready(endangered)
+        archive.write_bytes(content)
+        load.wait_for_success(cause)
+        seen = record(
+            "archive corrupted, front end killed", "cut to half; restored after 15 s", load, cause
+        )
+    assert OK in seen
+    assert "runs without the model" in (endangered.run_dir / "logs" / "console.log").read_text()
+
+
+def is_ready(settings) -> bool:
+    from serve.errors import ServeError
+
+    try:
+        return Management.from_settings(settings).is_ready()
+    except ServeError:
+        return False
+
+
+def test_clients_gone_in_mid_upload(endangered, record):
+    with Load(endangered) as load:
+        cause = time.monotonic()
+        for _ in range(50):
+            with socket.create_connection((HOST, endangered.inference_port)) as client:
+                client.sendall(head(endangered, len(IMAGE)) + IMAGE[: len(IMAGE) // 2])
+        load.wait_for_success(time.monotonic())
+        seen = record("clients gone in mid-upload", "50 connections closed", load, cause)
+    assert set(seen) == {OK}
+
+
+def test_slow_clients(endangered, record):
+    with Load(endangered) as load:
+        cause = time.monotonic()
+        slow = [socket.create_connection((HOST, endangered.inference_port)) for _ in range(50)]
+        step = len(IMAGE) // 10 + 1
+        for client in slow:
+            client.sendall(head(endangered, len(IMAGE)))
+        for start in range(0, len(IMAGE), step):
+            for client in slow:
+                client.sendall(IMAGE[start : start + step])
+            time.sleep(0.5)
+        answers = [client.recv(12) for client in slow]
+        for client in slow:
+            client.close()
+        seen = record("slow clients", "50 bodies sent over 5 s", load, cause)
+    assert set(answers) == {b"HTTP/1.1 200"}
+    assert set(seen) == {OK}
+
+
+def test_queue_full(endangered, record):
+    with Load(endangered) as load, ThreadPoolExecutor(300) as pool:
+        url = f"{endangered.inference_url}/predictions/breakhis"
+        token = Tokens(endangered.key_file, endangered.management_url).get("inference")
+        headers = {"Authorization": f"Bearer {token}"}
+        cause = time.monotonic()
+        burst = [pool.submit(requests.post, url, data=IMAGE, headers=headers) for _ in range(600)]
+        statuses = {request.result().status_code for request in burst}
+        load.wait_for_success(time.monotonic())
+        seen = record("queue full", "600 requests at once on top", load, cause)
+    assert statuses == {200, 503}
+    assert all(what == OK or what.startswith("503 ") for what in seen)
+    assert {o.what for o in load.clients} <= {OK, "ServiceBusy"}
+
+
+def test_token_expires_in_the_middle_of_a_run(store, record):
+    with running(model_store=store, token_minutes=2) as settings, Load(settings) as load:
+        cause = time.monotonic()
+        tokens = Tokens(settings.key_file, settings.management_url)
+        old = tokens.get("inference")
+        while tokens.get("inference") == old:
+            time.sleep(0.5)
+        load.wait_for_success(time.monotonic())
+        seen = record("token expires in mid-run", "tokens of two minutes", load, cause)
+    assert {o.what for o in load.clients} == {OK}
+    # A request on its way while another program renews the token is refused.
+    assert all(what == OK or "Token" in what for what in seen)
+
+
+@pytest.fixture
+def small_disk():
+    """A file system of its own, small enough to be filled."""
+    folder = tempfile.mkdtemp(prefix="breakhis-")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system takes root and the right to mount")
+    yield Path(folder)
+    subprocess.run(["umount", "--lazy", folder], check=True)
+    shutil.rmtree(folder)
+
+
+def test_disk_full(store, small_disk, record):
+    big = {"part": encode(draw_field(1, 2000, 1500), "BMP")}  # TorchServe keeps it in a file
+    with running(model_store=store, run_dir=small_disk / "run") as settings:
+        url = f"{settings.inference_url}/predictions/breakhis"
+        token = Tokens(settings.key_file, settings.management_url).get("inference")
+        headers = {"Authorization": f"Bearer {token}"}
+        with Load(settings) as load:
+            cause = time.monotonic()
+            with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+                while True:
+                    filler.write(bytes(100_000))
+            time.sleep(3)
+            full = requests.post(url, files=big, headers=headers, timeout=60)
+            (small_disk / "filler").unlink()
+            freed = requests.post(url, files=big, headers=headers, timeout=60)
+            load.wait_for_success(time.monotonic())
+            seen = record("disk full", "the run folder's file system filled up", load, cause)
+        assert set(seen) == {OK}
+        assert (full.status_code, freed.status_code) == (200, 200)
+        log = settings.run_dir / "logs" / "requests.log"
+        while freed.headers["x-request-id"] not in log.read_text():  # it is written to again
+            time.sleep(0.1)
