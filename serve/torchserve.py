@@ -30,8 +30,13 @@ MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 # Bodies and answers must hold max_images images of the handler's configuration.
 MAX_BODY_BYTES = 64_000_000
 
-# The cores are for the model, so the garbage collector gets no threads of its own.
-JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+# The cores are for the model, so the garbage collector gets no threads of its own. Java's own
+# counters would lie in the system's temporary folder.
+JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData"
+
+# A pattern that matches no address. An archive in the store is registered by its name, and a
+# pattern for the store would let `%2e%2e` lead out of it.
+NO_ADDRESS = "(?!)"
 
 
 class TorchServe:
@@ -55,7 +60,7 @@ class TorchServe:
         AlreadyRunning
             It was started from this run folder before.
         BadSetting
-            The path of the run folder is too long.
+            The path of the run folder is too long, or others can get into it.
         PortTaken
             Another program uses one of the ports.
         StartFailed
@@ -128,6 +133,12 @@ class TorchServe:
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned = settings.run_dir.stat()
+        if owned.st_uid != os.getuid() or owned.st_mode & 0o077:
+            raise BadSetting(
+                f"Other users can get into {settings.run_dir}, where keys and logs lie. "
+                "Run chmod 700 on it, or set BREAKHIS_RUN_DIR to a folder of your own."
+            )
         shutil.rmtree(settings.run_dir / SCRATCH, ignore_errors=True)
         for folder in ("logs", SCRATCH):
             (settings.run_dir / folder).mkdir(exist_ok=True)
@@ -136,7 +147,6 @@ class TorchServe:
 
     def _config(self) -> str:
         settings = self.settings
-        store = settings.model_store.absolute()
         lines = {
             "inference_address": settings.inference_url,
             "management_address": settings.management_url,
@@ -146,9 +156,9 @@ class TorchServe:
             "grpc_management_address": HOST,
             "grpc_inference_port": 0,
             "grpc_management_port": 0,
-            "model_store": store,
+            "model_store": settings.model_store.absolute(),
             "load_models": f"{MODEL_NAME}.mar",
-            "allowed_urls": f"file://{store}/.*",
+            "allowed_urls": NO_ADDRESS,
             "disable_token_authorization": "false",
             "token_expiration_min": settings.token_minutes,
             "enable_model_api": "true",
