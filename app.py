@@ -54,6 +54,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
     # Uploads lie in the private run folder; Gradio reads this when it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
     from gradio_ui.app import CSS, THEME, build_page  # noqa: PLC0415
+    from gradio_ui.gate import Gate  # noqa: PLC0415
     from gradio_ui.retention import CountUploads  # noqa: PLC0415
 
     data = os.environ.get("BREAKHIS_DATA")
@@ -74,7 +75,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         run_history=False,
         enable_monitoring=False,
         pwa=False,
-        app_kwargs={"middleware": [Middleware(CountUploads)]},
+        app_kwargs={"middleware": [Middleware(Gate), Middleware(CountUploads)]},
     )
     try:
         print(

@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, verdict
+from gradio_ui.gate import fetch_no_address
 from gradio_ui.uploads import take_as_sent
 from serve.client import Client
 from serve.description import RunningModel
@@ -55,6 +56,7 @@ def build_page(
     """
     model = RunningModel(management)
     take_as_sent()
+    fetch_no_address()
 
     def health() -> dict:
         return gr.update(visible=not client.is_healthy())

@@ -1,7 +1,8 @@
 """Uploads are deleted after use.
 
 Gradio keeps equal files of the same name in one place, whoever sent them: such a file is
-deleted when it has been used as often as it was sent.
+deleted when it has been used as often as it was sent. What came of an upload that broke off lies
+beside them under a name that nobody knows, and Gradio forgets it.
 """
 
 import json
@@ -28,6 +29,7 @@ class CountUploads:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; of an upload, read the answer, which lists the files' places."""
@@ -48,7 +50,19 @@ class CountUploads:
                         _sent.update(map(Path, json.loads(answer)))
             await send(message)
 
-        await self._app(scope, receive, note)
+        self._under_way += 1
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                _delete_broken_off(Path(scope["app"].uploaded_file_dir))
+
+
+def _delete_broken_off(folder: Path) -> None:
+    for part in folder.iterdir():  # whole uploads lie in folders of their own
+        if part.is_file():
+            part.unlink()
 
 
 def delete(files: Iterable[Received]) -> None:

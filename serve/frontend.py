@@ -18,13 +18,17 @@ SCRATCH = "torchserve-scratch"
 # Bodies and answers must hold max_images images of the handler's configuration.
 MAX_BODY_BYTES = 64_000_000
 
-# The cores are for the model, so the garbage collector gets no threads of its own.
-JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+# The cores are for the model, so the garbage collector gets no threads of its own. Java's own
+# counters would lie in the system's temporary folder.
+JAVA_OPTIONS = "-Xmx1g -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData"
+
+# A pattern that matches no address. An archive in the store is registered by its name, and a
+# pattern for the store would let `%2e%2e` lead out of it.
+NO_ADDRESS = "(?!)"
 
 
 def configuration(settings: Settings) -> str:
     """Return TorchServe's ``config.properties``."""
-    store = settings.model_store.absolute()
     lines = {
         "inference_address": settings.inference_url,
         "management_address": settings.management_url,
@@ -34,9 +38,9 @@ def configuration(settings: Settings) -> str:
         "grpc_management_address": HOST,
         "grpc_inference_port": 0,
         "grpc_management_port": 0,
-        "model_store": store,
+        "model_store": settings.model_store.absolute(),
         "load_models": f"{MODEL_NAME}.mar",
-        "allowed_urls": f"file://{store}/.*",
+        "allowed_urls": NO_ADDRESS,
         "disable_token_authorization": "false",
         "token_expiration_min": settings.token_minutes,
         "enable_model_api": "true",

@@ -1,6 +1,7 @@
 """TorchServe from one run folder: start, stop, and whether it runs."""
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -43,7 +44,7 @@ class TorchServe:
         AlreadyRunning
             It was started from this run folder before.
         BadSetting
-            The path of the run folder is too long.
+            The path of the run folder is too long, or others can get into it.
         PortTaken
             Another program uses one of the ports.
         StartFailed
@@ -131,6 +132,12 @@ class TorchServe:
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned = settings.run_dir.stat()
+        if owned.st_uid != os.getuid() or owned.st_mode & 0o077:
+            raise BadSetting(
+                f"Other users can get into {settings.run_dir}, where keys and logs lie. "
+                "Run chmod 700 on it, or set BREAKHIS_RUN_DIR to a folder of your own."
+            )
         (settings.run_dir / "logs").mkdir(exist_ok=True)
         settings.key_file.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """The demo as `make demo` and a Space run it: one command, from nothing to an answer."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 import requests
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 from tests.conftest import ROOT, environment, free_port, processes_of, wait_for_page
 
@@ -24,17 +26,28 @@ def test_start_answer_stop(archive, fresh_settings, field_png, tmp_path, end):
         cwd=ROOT,
         env=environment(fresh_settings, GRADIO_SERVER_PORT=str(port)),
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     url = f"http://127.0.0.1:{port}"
     wait_for_page(url, process)
-    answer = Client(url, verbose=False).predict(handle_file(file), api_name="/classify")
+    page = Client(url, verbose=False)
+    answer = page.predict(handle_file(file), api_name="/classify")
     assert answer["verdict"] in ("benign", "malignant", "uncertain")
+    secret = tmp_path / "name-of-a-patient.png"
+    secret.write_text("content of an upload")
+    with pytest.raises(AppError):
+        page.predict(handle_file(secret), api_name="/classify")
+    page.predict([handle_file(secret)], api_name="/patient")
+    keys = [entry["key"] for entry in json.loads(fresh_settings.key_file.read_text()).values()]
     assert len(processes_of(fresh_settings)) >= 2
 
     process.send_signal(end)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
+    logs = [output, *(p.read_text() for p in (fresh_settings.run_dir / "logs").iterdir())]
+    for private in ("name-of-a-patient", "content of an upload", *keys):
+        assert not any(private in log for log in logs)
     for address in (url, fresh_settings.inference_url, fresh_settings.management_url):
         assert address in output
         with pytest.raises(requests.ConnectionError):
