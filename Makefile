@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test screenshots faults bench lint clean
+.PHONY: demo serve archive test screenshots faults load bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -29,6 +29,11 @@ bench: $(VENV)/installed-bench
 # Faults on a running service under load; writes the table of what came of them.
 faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/faults --faults docs/faults.md
+
+# Ten times what the service can answer, and a long run; SOAK is its minutes.
+SOAK := 10
+load: $(VENV)/installed-dev
+	$(BIN)/python -m scripts.load_test --soak $(SOAK)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -8,7 +8,6 @@ Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from urllib3 import encode_multipart_formdata
 from handler.engines import AUTO
 from handler.images import read_field
 from scripts.benchmarking import report, services
+from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import Running, Start
 from scripts.build_mar import build
 from scripts.drawn_fields import draw_field, encode
@@ -123,7 +123,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
         )
     }
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
-        png, jpeg, images_from = _write_images(data, Path(folder))
+        png, jpeg, images_from = write_images(data, Path(folder))
         trials = sum(len(starts) for starts in candidates.values()) if plan.thorough else 0
         turns = plan.rounds * ((len(candidates) + 2) * len(plan.connections) + 1)
         task = progress.add_task("Benchmark", total=trials + turns + 3)
@@ -162,7 +162,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
         engines = [_limit(png, plan, engine) for engine in ENGINES if plan.thorough]
     return report.summarise(
         {
-            "machine": _machine(),
+            "machine": machine(),
             "engine": limits[0]["engine"],
             "images": images_from,
             "peer_settings": settings,
@@ -190,45 +190,16 @@ def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Callable[
 def _load(
     running: Running, images: Path, connections: int, plan: Plan, seconds: float | None = None
 ) -> dict[str, Any]:
-    """Load a running service from a process of its own."""
-    seconds = seconds or plan.seconds
-    with tempfile.TemporaryDirectory() as folder:
-        report_file = Path(folder) / "report.json"
-        settings = {
-            "url": running.url,
-            "headers": running.headers,
-            "as_form": running.as_form,
-            "images": str(images),
-            "warm_up": plan.warm_up,
-            "report": str(report_file),
-        }
-        finished = subprocess.run(
-            [
-                *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-                *("-f", str(ROOT / "scripts" / "benchmarking" / "load.py")),
-                *("--users", str(connections), "--spawn-rate", str(connections)),
-                *("--run-time", f"{plan.warm_up + seconds}s", "--stop-timeout", "0"),
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "BENCHMARK_LOAD": json.dumps(settings),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not report_file.exists():
-            raise ScriptError(f"Locust failed. It said last:\n{finished.stderr[-2000:]}")
-        seen = json.loads(report_file.read_text("utf-8"))
-    p50, p95, p99 = np.percentile(seen["milliseconds"] or [np.nan], (50, 95, 99)).tolist()
+    """Load a running service without a pause."""
+    seen = send(running, images, connections, seconds or plan.seconds, plan.warm_up)
+    p50, p95, p99 = np.percentile(seen.milliseconds or [np.nan], (50, 95, 99)).tolist()
+    answered = len(seen.milliseconds) - len(seen.errors)
     return {
-        "rate": (len(seen["milliseconds"]) - len(seen["errors"])) / seen["seconds"],
+        "rate": answered / seen.seconds,
         "p50": p50,
         "p95": p95,
         "p99": p99,
-        "errors": len(seen["errors"]),
+        "errors": len(seen.errors),
     }
 
 
@@ -289,8 +260,16 @@ def _limit(images: Path, plan: Plan, engine: str) -> dict[str, Any]:
     return json.loads(finished.stdout)
 
 
-def _write_images(data: Path, folder: Path) -> tuple[Path, Path, str]:
-    """Write fields of one size as PNG, and as JPEG of high quality."""
+def write_images(data: Path, folder: Path) -> tuple[Path, Path, str]:
+    """Write fields of one size as PNG, and as JPEG of high quality.
+
+    Returns
+    -------
+    png, jpeg : Path
+        A folder each.
+    origin : str
+        What they are, in words.
+    """
     try:
         at_40x = [image for image in BreakHis(data).images if image.magnification == 40]
         pngs = [image.path.read_bytes() for image in at_40x]
@@ -313,7 +292,8 @@ def _first(images: Path) -> bytes:
     return min(images.iterdir()).read_bytes()
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Describe the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.exists() else []
     about = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in lines)}

@@ -7,10 +7,12 @@ import itertools
 import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from locust import FastHttpUser, constant, events, task
+from locust import FastHttpUser, constant, constant_throughput, events, task
+from locust.contrib.fasthttp import FastResponse
 
 from scripts.benchmarking.services import body
 
@@ -21,12 +23,13 @@ bodies = [
 turns = itertools.count()
 milliseconds: list[float] = []
 errors: list[str] = []
+statuses: Counter[int] = Counter()
 
 
 class Sender(FastHttpUser):
     """One connection."""
 
-    wait_time = constant(0)
+    wait_time = constant_throughput(load["rate"]) if load["rate"] else constant(0)
     host = load["url"]
 
     @task
@@ -45,11 +48,14 @@ def start(**_: Any) -> None:
 
 
 @events.request.add_listener
-def keep(response_time: float, exception: Exception | None, **_: Any) -> None:
+def keep(
+    response_time: float, response: FastResponse, exception: Exception | None, **_: Any
+) -> None:
     """Keep what is answered after the warm-up."""
     if time.perf_counter() < load["from"]:
         return
     milliseconds.append(response_time)
+    statuses[response.status_code] += 1
     if exception is not None:
         errors.append(str(exception))
 
@@ -58,5 +64,10 @@ def keep(response_time: float, exception: Exception | None, **_: Any) -> None:
 def report(**_: Any) -> None:
     """Write what was measured."""
     seconds = time.perf_counter() - load["from"]
-    found = {"seconds": seconds, "milliseconds": milliseconds, "errors": errors}
+    found = {
+        "seconds": seconds,
+        "milliseconds": milliseconds,
+        "errors": errors,
+        "statuses": statuses,
+    }
     Path(load["report"]).write_text(json.dumps(found))

@@ -69,7 +69,11 @@ Start = Callable[[bytes], AbstractContextManager[Running]]
 def own(image: bytes) -> Iterator[Running]:
     """Run the service as ``python -m serve start`` runs it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        settings = Settings(free_port(), free_port(), free_port(), run_dir=Path(folder))
+        settings = Settings(
+            *(free_port(), free_port(), free_port()),
+            run_dir=Path(folder),
+            token_minutes=24 * 60,  # the senders don't renew it
+        )
         torchserve = TorchServe(settings)
         began = time.perf_counter()
         torchserve.start()
