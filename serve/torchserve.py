@@ -15,7 +15,8 @@ import psutil
 from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused, StartFailed
 from serve.management import Management
 from serve.ports import HOST, require_free
-from serve.settings import MODEL_NAME, Settings
+from serve.restart import Served
+from serve.settings import Settings
 
 START_SECONDS = 180
 STOP_SECONDS = 15
@@ -67,9 +68,11 @@ class TorchServe:
                 f"TorchServe already runs at {settings.inference_url}. "
                 "Stop it with: python -m serve stop"
             )
-        archive = settings.model_store / f"{MODEL_NAME}.mar"
-        if not archive.exists():
-            raise StartFailed(f"{archive} is missing. Build it with: python -m scripts.build_mar")
+        if not self._archive.exists():
+            raise StartFailed(
+                f"{self._archive} is missing. Put it back, or build it with: "
+                "python -m scripts.build_mar"
+            )
         if len(str(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
                 f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} characters, too long "
@@ -125,6 +128,10 @@ class TorchServe:
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
+    @property
+    def _archive(self) -> Path:
+        return self.settings.model_store / Served.read(self.settings).archive
+
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -147,7 +154,7 @@ class TorchServe:
             "grpc_inference_port": 0,
             "grpc_management_port": 0,
             "model_store": store,
-            "load_models": f"{MODEL_NAME}.mar",
+            "load_models": self._archive.name,
             "allowed_urls": f"file://{store}/.*",
             "disable_token_authorization": "false",
             "token_expiration_min": settings.token_minutes,
@@ -212,7 +219,7 @@ class TorchServe:
                 time.sleep(0.2)
         except RequestRefused as error:
             raise StartFailed(
-                f"TorchServe could not load {MODEL_NAME}.mar ({error}). "
+                f"TorchServe could not load {self._archive.name} ({error}). "
                 f"Build it again with: python -m scripts.build_mar\n{self._last_words()}"
             ) from error
 
