@@ -14,9 +14,13 @@ from gradio_ui.retention import delete
 from gradio_ui.scoring import Scored, score_images, score_patient
 from gradio_ui.uploads import Received, find_uploads
 from serve.client import Client
-from serve.description import RunningModel
+from serve.description import Description, RunningModel
 from serve.errors import ServeError
 
+MODEL_CHANGED = (
+    "The service's model was changed while the images were judged, so there is no score of all "
+    "together. Send the images again."
+)
 INTRODUCTION = (
     "Upload several 40x fields of one patient, as files or as a zip. Each is judged by itself, "
     "and then all together. Nothing is kept: the uploads are deleted as soon as they are judged."
@@ -161,10 +165,20 @@ def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, st
         return None, "", "", "", ""
     failed, gallery = result.failures(scored), result.gallery(scored)
     try:
-        description = model.describe()
+        description = _of_all(model, scored)
     except ServeError as error:
         return None, verdict.trouble(str(error)), "", failed, gallery
+    if description is None:
+        return None, verdict.trouble(MODEL_CHANGED), "", failed, gallery
     patient = score_patient(scored, description)
     formed = result.how_formed(description)
     together = result.summary(patient, scored, formed)
     return None, together, result.downloads(scored, patient, formed), failed, gallery
+
+
+def _of_all(model: RunningModel, scored: list[Scored]) -> Description | None:
+    """Describe the model that judged every image; None if several did, or it runs no more."""
+    judges = {each.answer.model["sha256"] for each in scored if each.answer}
+    if not judges:
+        return model.describe()
+    return model.behind(judges.pop()) if len(judges) == 1 else None

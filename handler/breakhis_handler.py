@@ -6,6 +6,7 @@ belongs to one image is answered there and never leaves it.
 
 import json
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
@@ -115,7 +116,8 @@ class BreakHisHandler:
     ) -> str | bytes:
         context.set_response_content_type(i, "application/json")
         if options.describe:
-            return json.dumps(self._model.describe())
+            # TorchServe lists its workers by process; only they can say which of them answers.
+            return json.dumps({**self._model.describe(), "worker": os.getpid()})
         if many:
             return json.dumps({"predictions": [answer.to_json() for answer in answers]})
         (answer,) = answers

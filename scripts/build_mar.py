@@ -139,8 +139,16 @@ def _normalised(archive: Path) -> bytes:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.parse_args()
-    print(f"Built model_store/{NAME}.mar, sha256 {build()}")
+    parser.add_argument(
+        "--versioned",
+        action="store_true",
+        help=f"name it {NAME}-VERSION.mar, for a service that serves another version",
+    )
+    name = NAME
+    if parser.parse_args().versioned:
+        name += "-" + json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))["version"]
+    digest = build(archive=MODEL_STORE / f"{name}.mar")
+    print(f"Built model_store/{name}.mar, sha256 {digest}")
 
 
 if __name__ == "__main__":

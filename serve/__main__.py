@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
+from serve import models
 from serve.client import Client, Prediction
 from serve.errors import ImageRefused, NotRunning, ServeError
 from serve.management import Management
@@ -169,6 +170,8 @@ def main() -> int:
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=lambda settings, given: predict(settings, given.images, given.json))
+
+    models.add_commands(commands)
 
     given = parser.parse_args()
     try:

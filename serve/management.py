@@ -1,15 +1,67 @@
 """The management API, typed."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import requests
+
 from serve.api import Api, TokenSource
-from serve.errors import NotRunning, RequestRefused, ServeError, ServiceDown
+from serve.errors import (
+    LoadFailed,
+    NotRunning,
+    RequestRefused,
+    ServeError,
+    ServiceDown,
+    UnknownVersion,
+    VersionInUse,
+    VersionRegistered,
+)
 from serve.settings import MODEL_NAME, Settings
 from serve.tokens import Tokens
 
+MODEL = f"/models/{MODEL_NAME}"
+
+# A worker may take startupTimeout of the handler's configuration to load a model.
+LOAD_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version of the model.
+
+    Attributes
+    ----------
+    version : str
+        As in the archive's manifest.
+    archive : str
+        File name in the model store.
+    default : bool
+        Whether it answers requests that name no version.
+    min_workers : int
+        How many workers it should have.
+    workers : dict of int to str
+        Their states, "READY" or another, by process id.
+    queued : int
+        Requests that wait for a worker.
+    """
+
+    version: str
+    archive: str
+    default: bool
+    min_workers: int
+    workers: dict[int, str]
+    queued: int
+
+    @property
+    def ready(self) -> set[int]:
+        """Process ids of the workers that have loaded the model."""
+        return {pid for pid, state in self.workers.items() if state == "READY"}
+
 
 class Management:
-    """Asks TorchServe about the model that it serves.
+    """Asks TorchServe about the model's versions, and changes them.
+
+    Every method raises the errors of `serve.api.Api.send` besides its own.
 
     Parameters
     ----------
@@ -26,18 +78,14 @@ class Management:
         """Manage the service that runs, or will run, with these settings."""
         return cls(settings.management_url, Tokens(settings.key_file, settings.management_url))
 
-    def describe(self) -> dict[str, Any]:
-        """Return TorchServe's description of the model.
+    def describe(self, version: str | None = None) -> dict[str, Any]:
+        """Return TorchServe's description of a version, or of the default one.
 
         Its ``customizedMetadata`` is the model's own: identity, engine, manifest,
-        figures and card.
-
-        Raises
-        ------
-        ServeError
-            See `serve.api.Api.send`.
+        figures, card, and the process id of the worker that answers. The request
+        waits in the version's queue, behind images.
         """
-        path = f"/models/{MODEL_NAME}"
+        path = f"{MODEL}/{version}" if version else MODEL
         return self._api.send("GET", path, params={"customized": "true"}).json()[0]
 
     def is_live(self) -> bool:
@@ -59,7 +107,123 @@ class Management:
             TorchServe runs without the model.
         """
         try:
-            (model,) = self._api.send("GET", f"/models/{MODEL_NAME}").json()
+            (model,) = self._api.send("GET", MODEL).json()
         except (ServiceDown, NotRunning):
             return False
         return any(worker["status"] == "READY" for worker in model["workers"])
+
+    def versions(self) -> list[Version]:
+        """Return the registered versions, in their order."""
+        (default,) = self._api.send("GET", MODEL).json()
+        registered = [
+            Version(
+                entry["modelVersion"],
+                entry["modelUrl"],
+                entry["modelVersion"] == default["modelVersion"],
+                entry["minWorkers"],
+                {worker["pid"]: worker["status"] for worker in entry["workers"]},
+                entry["jobQueueStatus"]["pendingRequests"],
+            )
+            for entry in self._api.send("GET", f"{MODEL}/all").json()
+        ]
+        return sorted(registered, key=lambda version: float(version.version))
+
+    def version(self, version: str) -> Version:
+        """Return one version.
+
+        Raises
+        ------
+        UnknownVersion
+        """
+        registered = {each.version: each for each in self.versions()}
+        if version not in registered:
+            raise UnknownVersion(
+                f"Version {version} is not registered, but {', '.join(registered)}. "
+                "Register it with: python -m serve models register ARCHIVE"
+            )
+        return registered[version]
+
+    def default(self) -> Version:
+        """Return the version that answers requests that name none."""
+        return next(version for version in self.versions() if version.default)
+
+    def register(self, archive: str) -> None:
+        """Register the version in an archive and wait until its workers have loaded it.
+
+        It gets as many workers as the archive's configuration says, whatever TorchServe
+        is asked for.
+
+        Parameters
+        ----------
+        archive : str
+            File name in the model store.
+
+        Raises
+        ------
+        VersionRegistered
+            Also where the version is another one that is the same number.
+        LoadFailed
+            The archive or its model can't be used; nothing was registered.
+        """
+        request = {"url": archive, "initial_workers": 1, "synchronous": "true"}
+        try:
+            self._api.send("POST", "/models", params=request, timeout=LOAD_SECONDS)
+        except RequestRefused as error:
+            if error.code == requests.codes.conflict:
+                raise VersionRegistered(
+                    f"The version in {archive} is registered already. Make it the default with "
+                    "python -m serve models default VERSION, or build another version."
+                ) from None
+            raise LoadFailed(
+                f"TorchServe could not load {archive} ({error}). The reason is in logs/model.log "
+                "in the run folder. Build the archive again."
+            ) from None
+
+    def set_default(self, version: str) -> None:
+        """Let a version answer requests that name none; takes effect at once.
+
+        Raises
+        ------
+        UnknownVersion
+        """
+        self.version(version)
+        self._api.send("PUT", f"{MODEL}/{version}/set-default")
+
+    def scale(self, version: str, workers: int) -> None:
+        """Give a version as many workers, and wait for them.
+
+        Raises
+        ------
+        UnknownVersion
+        LoadFailed
+            The workers did not start.
+        """
+        self.version(version)
+        request = {"min_worker": workers, "max_worker": workers, "synchronous": "true"}
+        try:
+            self._api.send("PUT", f"{MODEL}/{version}", params=request, timeout=LOAD_SECONDS)
+        except RequestRefused as error:
+            raise LoadFailed(
+                f"TorchServe could not start the workers of version {version} ({error}). The "
+                "reason is in logs/model.log in the run folder."
+            ) from None
+
+    def unregister(self, version: str) -> None:
+        """Remove a version and end its workers, with whatever they work on.
+
+        Raises
+        ------
+        UnknownVersion
+        VersionInUse
+            It is the default.
+        """
+        self.require_not_default(version)
+        self._api.send("DELETE", f"{MODEL}/{version}")
+
+    def require_not_default(self, version: str) -> None:
+        """Raise UnknownVersion or VersionInUse if a version can't be unregistered."""
+        if self.version(version).default:
+            raise VersionInUse(
+                f"Version {version} is the default, which must stay. Make another version the "
+                "default first: python -m serve models default VERSION"
+            )

@@ -19,7 +19,7 @@ class Settings:
     inference_port, management_port, metrics_port : int
         TorchServe's three ports, all on loopback.
     model_store : Path
-        Folder with ``breakhis.mar``.
+        Folder with ``breakhis.mar`` and archives of other versions.
     run_dir : Path
         Private folder for configuration, keys, logs and temporary files, with a short path.
     token_minutes : int
@@ -46,6 +46,7 @@ class Settings:
             inference_port=port_from_environment("BREAKHIS_INFERENCE_PORT", cls.inference_port),
             management_port=port_from_environment("BREAKHIS_MANAGEMENT_PORT", cls.management_port),
             metrics_port=port_from_environment("BREAKHIS_METRICS_PORT", cls.metrics_port),
+            model_store=Path(os.environ.get("BREAKHIS_MODEL_STORE") or cls.model_store).absolute(),
             run_dir=Path(os.environ.get("BREAKHIS_RUN_DIR") or cls.run_dir).absolute(),
         )
 

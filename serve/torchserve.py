@@ -12,7 +12,8 @@ from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused,
 from serve.frontend import SCRATCH
 from serve.management import Management
 from serve.ports import require_free
-from serve.settings import MODEL_NAME, ROOT, Settings
+from serve.restart import Served
+from serve.settings import ROOT, Settings
 from serve.supervisor import arguments, end, group
 
 START_SECONDS = 180
@@ -56,9 +57,11 @@ class TorchServe:
                 f"TorchServe already runs at {settings.inference_url}. "
                 "Stop it with: python -m serve stop"
             )
-        archive = settings.model_store / f"{MODEL_NAME}.mar"
-        if not archive.exists():
-            raise StartFailed(f"{archive} is missing. Build it with: python -m scripts.build_mar")
+        if not self._archive.exists():
+            raise StartFailed(
+                f"{self._archive} is missing. Put it back, or build it with: "
+                "python -m scripts.build_mar"
+            )
         if len(str(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
                 f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} characters, too long "
@@ -129,6 +132,10 @@ class TorchServe:
         except psutil.NoSuchProcess:
             return False
 
+    @property
+    def _archive(self) -> Path:
+        return self.settings.model_store / Served.read(self.settings).archive
+
     def _prepare_run_dir(self) -> None:
         settings = self.settings
         settings.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,7 +181,7 @@ class TorchServe:
                 time.sleep(0.2)
         except RequestRefused as error:
             raise StartFailed(
-                f"TorchServe could not load {MODEL_NAME}.mar ({error}). "
+                f"TorchServe could not load {self._archive.name} ({error}). "
                 f"Build it again with: python -m scripts.build_mar\n{self._last_words()}"
             ) from error
 

@@ -40,6 +40,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "BREAKHIS_INFERENCE_PORT": str(settings.inference_port),
         "BREAKHIS_MANAGEMENT_PORT": str(settings.management_port),
         "BREAKHIS_METRICS_PORT": str(settings.metrics_port),
+        "BREAKHIS_MODEL_STORE": str(settings.model_store),
         "BREAKHIS_RUN_DIR": str(settings.run_dir),
         "BREAKHIS_DATA": "",  # no image of the data set may get into a screenshot
         **more,

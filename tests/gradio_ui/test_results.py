@@ -2,18 +2,21 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pypdf
 import pytest
 
 from gradio_ui import patient_result
+from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
 from gradio_ui.scoring import PatientScore, Scored, score_patient
 from gradio_ui.verdict import RESEARCH_ONLY, prediction
 from handler.decision import DecisionRule
 from scripts.drawn_fields import draw_field, encode
 from serve.client import Prediction
-from serve.description import Description
+from serve.description import Description, RunningModel
+from serve.management import Management
 
 MODEL = {"name": "breakhis", "version": "9.9", "sha256": "f" * 64}
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
@@ -47,6 +50,16 @@ def test_names_can_be_no_formula_and_no_markup():
         assert "<script>" not in html
     text = pypdf.PdfReader(io.BytesIO(to_pdf(results, None, "<i>"))).pages[0].extract_text()
     assert "<script>alert(1)</script>: <b>bad" in text
+
+
+def test_images_judged_by_two_models_have_no_score_together():
+    nobody = RunningModel(Management("http://127.0.0.1:9", None))  # the answers alone tell
+    first, second = scored(1.0), scored(2.0)
+    second = replace(second, answer=replace(second.answer, model={**MODEL, "sha256": "e" * 64}))
+    _, together, downloads, _, gallery = conclude(nobody, [first, second])
+    assert "model was changed" in together
+    assert downloads == ""
+    assert "a.png" in gallery
 
 
 @pytest.mark.parametrize("n", [1, 7, 200])

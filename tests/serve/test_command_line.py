@@ -18,17 +18,7 @@ from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 from tests.conftest import ROOT, environment, processes_of
-
-
-def run(settings: Settings, *arguments: object, **more: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "serve", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment(settings, COLUMNS="200", **more),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.serve.conftest import run
 
 
 def test_predict_prints_a_table(service, field_png, tmp_path):

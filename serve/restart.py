@@ -1,0 +1,43 @@
+"""Which archive a restart serves: the one of the version that was made the default last."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from serve.settings import MODEL_NAME, Settings
+
+RECORD = "served.json"
+
+
+@dataclass(frozen=True)
+class Served:
+    """Two file names in the model store.
+
+    Attributes
+    ----------
+    archive : str
+        Which a start loads.
+    previous : str or None
+        Which was served before it.
+    """
+
+    archive: str = f"{MODEL_NAME}.mar"
+    previous: str | None = None
+
+    @classmethod
+    def read(cls, settings: Settings) -> "Served":
+        """Read the record; ``breakhis.mar`` where nothing else was ever made the default."""
+        try:
+            return cls(**json.loads((settings.run_dir / RECORD).read_text("utf-8")))
+        except FileNotFoundError:
+            return cls()
+
+    @classmethod
+    def record(cls, settings: Settings, archive: str) -> None:
+        """Let `archive` be what a restart serves."""
+        before = cls.read(settings)
+        if archive == before.archive:
+            return
+        record = settings.run_dir / RECORD
+        unfinished = record.with_suffix(".part")
+        unfinished.write_text(json.dumps(asdict(cls(archive, before.archive))), "utf-8")
+        unfinished.replace(record)

@@ -1,0 +1,88 @@
+"""Asks a version of the model, through its own path, whether it answers as it should."""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from serve.archive import Archive
+from serve.client import Client, Prediction
+from serve.errors import ImageRefused, ServeError, SmokeTestFailed
+from serve.settings import MODEL_NAME, Settings
+
+STROMA = (214, 134, 176)  # eosin
+NUCLEI = (92, 58, 140)  # haematoxylin
+NO_IMAGE = b"This is no image."
+
+
+def smoke_test(settings: Settings, archive: Archive) -> None:
+    """Send drawn fields and a file that is no image to a registered version.
+
+    Parameters
+    ----------
+    settings : Settings
+    archive : Archive
+        From which the version was registered.
+
+    Raises
+    ------
+    SmokeTestFailed
+        An answer is missing, misses something, is another version's, or the file that
+        is no image was not refused.
+    """
+    client = Client.from_settings(settings, archive.version)
+    try:
+        first = client.predict(_field(0), features=True, heatmap=True)
+        second = client.predict(_field(1), features=True, heatmap=True)
+        _check(first, archive)
+        _check(second, archive)
+        _require(first.decision != second.decision, "two fields get the same answer")
+        try:
+            client.predict(NO_IMAGE)
+        except ImageRefused:
+            return
+        _require(False, "a file that is no image was not refused")
+    # An answer of another shape can fail in any of these ways while it is read.
+    except (ServeError, LookupError, TypeError, ValueError, OSError) as error:
+        raise SmokeTestFailed(
+            f"The smoke test of version {archive.version} failed: {error}\n"
+            "See logs/model.log in the run folder."
+        ) from error
+
+
+def _check(answer: Prediction, archive: Archive) -> None:
+    expected = {
+        "name": MODEL_NAME,
+        "version": archive.version,
+        "sha256": archive.manifest_sha256,
+    }
+    _require(answer.model == expected, f"{answer.model} answered instead of {expected}")
+    _require(answer.label in ("benign", "malignant"), f"the label is {answer.label!r}")
+    verdicts = ("benign", "malignant", "uncertain", "rejected")
+    _require(answer.verdict in verdicts, f"the verdict is {answer.verdict!r}")
+    _require(0 <= answer.probability <= 1, f"the probability is {answer.probability}")
+    _require(math.isfinite(answer.decision), f"the decision is {answer.decision}")
+    features = answer.features
+    _require(
+        features is not None and features.shape == (512,) and bool(np.isfinite(features).all()),
+        "the features are not 512 numbers",
+    )
+    with Image.open(io.BytesIO(answer.heatmap or b"")) as heatmap:
+        _require(heatmap.format == "PNG", "the heat map is no PNG")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(f"{otherwise}.")
+
+
+def _field(seed: int) -> Image.Image:
+    """Draw pink tissue with violet nuclei."""
+    random = np.random.default_rng(seed)
+    height, width = 460, 700
+    pixels = STROMA + random.normal(0, 12, (height, width, 3))
+    rows, columns = np.ogrid[:height, :width]
+    for row, column in random.integers((height, width), size=(200, 2)):
+        pixels[(rows - row) ** 2 + (columns - column) ** 2 < 30] = NUCLEI
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

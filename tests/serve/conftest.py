@@ -1,0 +1,140 @@
+"""A TorchServe whose versions tests may change, and load to change them under."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from scripts.build_mar import MODEL_STORE, build
+from serve.management import Management
+from serve.ports import free_port
+from serve.settings import Settings
+from serve.tokens import Tokens
+from serve.torchserve import TorchServe
+from tests.conftest import ROOT, environment
+
+CONNECTIONS = 16
+
+
+@pytest.fixture(scope="session")
+def versions(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store with version 1.2 as breakhis.mar, and 1.3 good and bad."""
+    store = tmp_path_factory.mktemp("store")
+    shutil.copy(archive, store)
+    model = tmp_path_factory.mktemp("models") / "1.3"
+    shutil.copytree(MODEL_STORE, model, ignore=shutil.ignore_patterns("*.mar*"))
+    manifest = json.loads((model / "manifest.json").read_text())
+    (model / "manifest.json").write_text(json.dumps({**manifest, "version": "1.3"}))
+    good = store / "breakhis-1.3.mar"
+    build(model, good)
+    (store / "truncated.mar").write_bytes(good.read_bytes()[:1_000_000])
+    _rewritten(good, "tampered.mar", "svm.pkl", lambda pickled: pickled[:-1] + b"!")
+    answer = b"json.dumps(answer.to_json())"
+    _rewritten(good, "wrong.mar", "breakhis_handler.py", lambda code: code.replace(answer, b"'{}'"))
+    return store
+
+
+def _rewritten(good: Path, name: str, entry: str, change: Callable[[bytes], bytes]) -> None:
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(good.with_name(name), "w") as target:
+        for each in source.namelist():
+            content = source.read(each)
+            if each == entry:
+                assert change(content) != content
+                content = change(content)
+            target.writestr(each, content)
+
+
+@pytest.fixture(scope="session")
+def changing(versions: Path) -> Iterator[Settings]:
+    """A running TorchServe of its own; each test leaves version 1.2 alone in it."""
+    # Not pytest's own folder, whose path is too long for sockets.
+    with tempfile.TemporaryDirectory(prefix="breakhis-") as run_dir:
+        settings = Settings(free_port(), free_port(), free_port(), versions, Path(run_dir))
+        torchserve = TorchServe(settings)
+        torchserve.start()
+        yield settings
+        torchserve.stop()
+
+
+def registered(settings: Settings) -> dict[str, bool]:
+    """Every registered version, and whether it is the default."""
+    versions = Management.from_settings(settings).versions()
+    return {version.version: version.default for version in versions}
+
+
+def run(settings: Settings, *arguments: object, **more: str) -> subprocess.CompletedProcess:
+    """Run the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "serve", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(settings, COLUMNS="200", **more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class Load:
+    """What connections that send without a pause have got so far."""
+
+    def __init__(self, version: str) -> None:
+        # One tuple for each time in which a version is the default, None while that changes.
+        self.phase: tuple[str] | None = (version,)
+        self.answers: list[tuple[tuple | None, tuple | None, int, dict[str, str]]] = []
+
+    @contextmanager
+    def switching(self, version: str) -> Iterator[None]:
+        self.phase = None
+        yield
+        self.phase = (version,)
+
+    def check(self) -> None:
+        """Require that no request failed and the default version answered each."""
+        assert {status for _, _, status, _ in self.answers} == {200}
+        for before, after, _, model in self.answers:
+            if before is after is not None:
+                assert before == (model["version"],)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The version that each sha256 in an answer came with."""
+        return {model["sha256"]: model["version"] for _, _, _, model in self.answers}
+
+
+@contextmanager
+def under_load(settings: Settings, image: bytes, version: str) -> Iterator[Load]:
+    """Send images from 16 connections, and let each wait for its last answer at the end."""
+    load, over = Load(version), threading.Event()
+    tokens = Tokens(settings.key_file, settings.management_url)
+
+    def send() -> None:
+        with requests.Session() as session:  # tries nothing again
+            while not over.is_set():
+                before = load.phase
+                response = session.post(
+                    f"{settings.inference_url}/predictions/breakhis",
+                    data=image,
+                    headers={"Authorization": f"Bearer {tokens.get('inference')}"},
+                    timeout=120,
+                )
+                model = response.json().get("model", {})
+                load.answers.append((before, load.phase, response.status_code, model))
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        connections = [pool.submit(send) for _ in range(CONNECTIONS)]
+        try:
+            yield load
+        finally:
+            over.set()
+        for connection in connections:
+            connection.result()
