@@ -126,13 +126,13 @@ def _refuses_token(response: requests.Response) -> bool:
 def _error(response: requests.Response) -> ServeError:
     code, error = response.status_code, _json(response)
     type_, message = error.get("type", ""), error.get("message", "")
-    if code == 503:
-        return ServiceBusy("The service is busy. Wait some seconds, and send the request again.")
     if code in WORKER_TROUBLE and message == "Worker died.":
         return ServiceBusy(
             "The model's worker ended while it judged the image, and is being started again. "
             "Send the request again in some seconds."
         )
+    if code in (503, 507):  # the queue is full, or TorchServe's memory
+        return ServiceBusy("The service is busy. Wait some seconds, and send the request again.")
     if type_ == "InvalidKeyException":
         return TokenRefused("The service does not accept the token. Restart the service.")
     if type_ == "BadImageException":

@@ -149,6 +149,27 @@ def test_queue_full(endangered, record):
     assert {o.what for o in load.clients} <= {OK, "ServiceBusy"}
 
 
+def test_more_huge_bodies_than_memory(endangered, record):
+    body = IMAGE + bytes(60_000_000)
+    with Load(endangered) as load, ThreadPoolExecutor(40) as pool:
+        url = f"{endangered.inference_url}/predictions/breakhis"
+        token = Tokens(endangered.key_file, endangered.management_url).get("inference")
+        headers = {"Authorization": f"Bearer {token}"}
+
+        def send(_: int) -> int | str:
+            try:
+                return requests.post(url, data=body, headers=headers, timeout=120).status_code
+            except requests.ConnectionError:
+                return "connection closed"
+
+        cause = time.monotonic()
+        outcomes = set(pool.map(send, range(40)))
+        load.wait_for_success(time.monotonic())
+        record("more huge bodies than memory", "40 bodies of 60 MB at once", load, cause)
+    assert outcomes <= {413, 500, 503, 507, "connection closed", 400}
+    assert {o.what for o in load.clients} <= {OK, "ServiceDown", "ServiceBusy", *NOT_YET}
+
+
 def test_token_expires_in_the_middle_of_a_run(store, record):
     with running(model_store=store, token_minutes=2) as settings, Load(settings) as load:
         cause = time.monotonic()
