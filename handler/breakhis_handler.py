@@ -17,7 +17,8 @@ import torch
 from ts.context import Context
 
 from handler.errors import RequestError
-from handler.images import Field, Limits, read_field
+from handler.images import Field, read_field
+from handler.limits import Limits
 from handler.model import Include, Model, Prediction
 from handler.payload import Options, Payload, read_options, read_payload
 
