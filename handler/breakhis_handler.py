@@ -7,6 +7,7 @@ belongs to one image is answered there and never leaves it.
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ts.context import Context
 
 from handler.errors import RequestError
 from handler.images import Field, read_field
-from handler.limits import Limits
+from handler.limits import Limits, TimeLeft
 from handler.model import Include, Model, Prediction
 from handler.payload import Options, Payload, read_options, read_payload
 
@@ -61,8 +62,11 @@ class BreakHisHandler:
         """
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
         payloads = [self._take(*request) for request in zip(data, options, strict=True)]
-        every_image = [image for payload in payloads for image in payload.images]
-        read = self._pool.map(self._read_image, every_image)
+        every_image = []
+        for payload in payloads:
+            time_left = TimeLeft(self._limits.max_seconds)
+            every_image += [(image, time_left) for image in payload.images]
+        read = self._pool.map(lambda asked: self._read_image(*asked), every_image)
         images = [[next(read) for _ in payload.images] for payload in payloads]
 
         fields, include = [], []
@@ -87,11 +91,12 @@ class BreakHisHandler:
         except RequestError as error:
             return Payload([error], False)
 
-    def _read_image(self, image: bytes | RequestError) -> Field | RequestError:
+    def _read_image(self, image: bytes | RequestError, time_left: TimeLeft) -> Field | RequestError:
         if isinstance(image, RequestError):
             return image
         try:
-            return read_field(image, self._limits)
+            with time_left.spend() as seconds:
+                return read_field(image, replace(self._limits, max_seconds=seconds))
         except RequestError as error:
             return error
 

@@ -5,6 +5,7 @@ any pixel is decoded (`handler.limits`). Embedded colour profiles are ignored: t
 training images carry none.
 """
 
+import logging
 import warnings
 from dataclasses import dataclass, field
 from typing import cast
@@ -47,8 +48,11 @@ OTHER_FORMATS = ("GIF", "JPEG2000", "AVIF", "PPM", "PSD", "ICO", "ICNS", "DDS")
 Image.MAX_IMAGE_PIXELS = None
 # Otherwise Pillow reads the strips of a plain TIFF one by one, however many there are.
 TiffImagePlugin.READ_LIBTIFF = True
-# Python keeps each warning that was shown, and a sender could make ever new ones.
+# What is wrong with a file is the sender's to know. A log would get texts out of it, and
+# Python keeps each warning that was shown, of which a sender could make ever new ones.
 warnings.filterwarnings("ignore", module="PIL")
+for decoder in ("PIL", "imagecodecs"):
+    logging.getLogger(decoder).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ be interrupted within one. What one block can cost is bounded by the other check
 import io
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from PIL import Image
@@ -46,8 +49,10 @@ class Limits:
         `max_pixels` of RGB in every format, and for fewer of a transparent WebP or of
         many channels of 32 bits.
     max_seconds : float
-        Longest time that decoding may take. A decoder that takes a whole file at once
-        (TIFF, WebP) is not stopped, but the limits above bound its work.
+        Longest time that decoding may take; the handler lets the images of one request
+        share it, so that no batch takes longer than TorchServe waits. A decoder that
+        takes a whole file at once (TIFF, WebP) is not stopped, but the limits above bound
+        its work.
     min_side : int
         Shortest side, in pixels; below it there is no tissue to see.
     """
@@ -57,6 +62,30 @@ class Limits:
     max_memory: int = 1_200_000_000
     max_seconds: float = 10.0
     min_side: int = 64
+
+
+class TimeLeft:
+    """The time that the images of one request share. May be used by threads.
+
+    Parameters
+    ----------
+    seconds : float
+        For all of them.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = Lock()
+
+    @contextmanager
+    def spend(self) -> Iterator[float]:
+        """Take the time of what is done within; gives the seconds that are left for it."""
+        start = time.monotonic()
+        try:
+            yield self._seconds
+        finally:
+            with self._lock:
+                self._seconds -= time.monotonic() - start
 
 
 class BoundedFile(io.BytesIO):
@@ -77,7 +106,6 @@ class BoundedFile(io.BytesIO):
 
     def __init__(self, data: bytes, seconds: float) -> None:
         super().__init__(data)
-        self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         # Pillow itself reads a TIFF's tags only; libtiff gets the whole file for the pixels.
         is_tiff = data[:2] in (b"II", b"MM")
@@ -87,8 +115,8 @@ class BoundedFile(io.BytesIO):
         """Read like any file."""
         if time.monotonic() > self._deadline:
             raise BadImage(
-                f"The image takes longer to decode than {self._seconds:g} seconds. "
-                "Open it in a viewer, save it as an ordinary PNG and send the new file."
+                "The image, or the images of one request together, take too long to decode. "
+                "Send fewer at once, and as ordinary PNG or JPEG files."
             )
         content = super().read(size)
         if self._bytes_left is not None:

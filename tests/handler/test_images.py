@@ -12,7 +12,7 @@ from PIL import Image
 
 from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
 from handler.images import read_field, resize
-from handler.limits import Limits, decoding_bytes
+from handler.limits import Limits, TimeLeft, decoding_bytes
 from scripts.drawn_fields import encode
 from tests.handler import hostile_images as hostile
 from tests.handler.image_variants import PIXELS, variants
@@ -145,8 +145,17 @@ def test_what_would_take_too_long_or_too_much_memory_is_refused(name):
 def test_an_honest_png_has_time_enough_and_none_when_none_is_given():
     png = VARIANTS["PNG RGBA"].data
     read_field(png)
-    with pytest.raises(BadImage, match="longer to decode"):
+    with pytest.raises(BadImage, match="too long to decode"):
         read_field(png, Limits(max_seconds=0))
+
+
+def test_images_that_share_time_leave_less_of_it_to_the_next():
+    time_left = TimeLeft(10)
+    with time_left.spend() as first, pytest.raises(BadImage):
+        assert first == 10
+        read_field(b"no image")
+    with time_left.spend() as second:
+        assert second < first
 
 
 def test_memory_is_limited_by_the_header():
@@ -197,6 +206,13 @@ def test_the_decoder_that_inflates_all_that_follows_gets_small_files_only(monkey
     assert decoded == []
     read_field(small)
     assert decoded == [small]
+
+
+def test_nothing_of_a_damaged_image_reaches_a_log(caplog):
+    secret = b"a name in a colour profile"
+    png = with_chunk(encode(PIXELS), b"iCCP", secret + b"\0\0" + zlib.compress(bytes(200)))
+    read_field(png)
+    assert caplog.text == ""
 
 
 def test_the_model_s_configuration_states_the_limits():
