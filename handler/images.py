@@ -182,14 +182,16 @@ def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:
     """Decode an ordinary RGB PNG, what microscopes save; None for any other image."""
     if image.format != "PNG" or image.mode != "RGB" or len(data) > FAST_PNG_BYTES:
         return None
-    if any(extra in data for extra in PNG_EXTRAS):
+    # The 25th byte is the depth of a channel. Of 16 bits Pillow drops 8.
+    if data[24] != 8 or any(extra in data for extra in PNG_EXTRAS):
         return None
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
     try:
-        pixels = imagecodecs.png_decode(data)
-    except imagecodecs.PngError:
+        return imagecodecs.png_decode(data, out=pixels)
+    except (imagecodecs.PngError, ValueError):
+        # It keeps a reference to the array for ever, so the memory is taken from the array.
+        pixels.resize(0, refcheck=False)
         return None
-    # Of 16 bits a channel otherwise, of which Pillow drops 8.
-    return pixels if pixels.dtype == np.uint8 else None
 
 
 def _expect_native_order(image: ImageFile.ImageFile) -> None:

@@ -15,7 +15,7 @@ from rich.progress import track
 from serve.management import Management
 from serve.settings import Settings
 from serve.tokens import Tokens
-from tests.fuzz.memory import growth_of
+from tests.fuzz.memory import course_of, growth_of, megabytes
 from tests.fuzz.mutations import corpus, mutate
 
 NAMES = (
@@ -125,13 +125,13 @@ def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(
             statuses[response.status_code] += 1
             if response.status_code >= 500:
                 failed[i] = response.text
-    growth = growth_of(memory)
-    console.print(f"{dict(statuses)}; worker's memory {memory[-1] / 1e6:.0f} MB, {growth:+.1%}")
+    course = course_of(memory)
+    console.print(f"{dict(statuses)}; memory in the course {megabytes(course)}")
     assert failed == {}
     assert worker().pid == first.pid
     assert first.is_running()
     # A short run is nothing but warming up: the largest images come at any time.
-    assert growth < 0.05 or count < WARM_UP
+    assert growth_of(course) < 0.05 or count < WARM_UP
 
 
 BROKEN_FORMS = {
