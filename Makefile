@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test screenshots faults load bench lint clean
+.PHONY: demo serve archive test fuzz screenshots faults load bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -18,6 +18,10 @@ archive: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# Damaged images and odd requests, as many as show that nothing breaks or grows.
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/fuzz --fuzz-inputs 100000 --fuzz-requests 5000
 
 # The pictures in the README.
 screenshots: $(VENV)/installed-dev

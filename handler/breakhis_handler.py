@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +20,8 @@ import torch
 from ts.context import Context
 
 from handler.errors import RequestError
-from handler.images import Field, Limits, read_field
+from handler.images import Field, read_field
+from handler.limits import Limits, TimeLeft
 from handler.model import Include, Model, Prediction
 from handler.payload import Options, Payload, read_options, read_payload
 from handler.telemetry import Answered, Seconds, Telemetry
@@ -65,8 +67,11 @@ class BreakHisHandler:
         began = perf_counter()
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
         payloads = [self._take(*request) for request in zip(data, options, strict=True)]
-        every_image = [image for payload in payloads for image in payload.images]
-        read = self._pool.map(self._read_image, every_image)
+        every_image = []
+        for payload in payloads:
+            time_left = TimeLeft(self._limits.max_seconds)
+            every_image += [(image, time_left) for image in payload.images]
+        read = self._pool.map(lambda asked: self._read_image(*asked), every_image)
         images = [[next(read) for _ in payload.images] for payload in payloads]
 
         fields, include = [], []
@@ -98,11 +103,12 @@ class BreakHisHandler:
         except RequestError as error:
             return Payload([error], False)
 
-    def _read_image(self, image: bytes | RequestError) -> Field | RequestError:
+    def _read_image(self, image: bytes | RequestError, time_left: TimeLeft) -> Field | RequestError:
         if isinstance(image, RequestError):
             return image
         try:
-            return read_field(image, self._limits)
+            with time_left.spend() as seconds:
+                return read_field(image, replace(self._limits, max_seconds=seconds))
         except RequestError as error:
             return error
 

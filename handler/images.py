@@ -1,19 +1,22 @@
 """The one gate for images: bytes in, a checked RGB field out, or a refusal.
 
-Formats are told by content, never by name. Size limits are checked on the
-header, before any pixel is decoded. Embedded colour profiles are ignored:
-the training images carry none.
+Formats are told by content, never by name. Sizes are checked on the header, before
+any pixel is decoded (`handler.limits`). Embedded colour profiles are ignored: the
+training images carry none.
 """
 
-import io
+import logging
+import warnings
 from dataclasses import dataclass, field
+from typing import cast
 
 import cv2
 import imagecodecs
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
+from handler.errors import BadImage, RequestError, UnsupportedImage
+from handler.limits import BoundedFile, Limits, check_encoded, check_header
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
@@ -24,31 +27,32 @@ JPEG_QUALITY = 90
 # Parts of a PNG after which its pixels are not all there is to the picture: orientation,
 # transparency, animation. Pillow, which knows what to do, is slower.
 PNG_EXTRAS = (b"eXIf", b"iTXt", b"Raw profile type", b"tRNS", b"acTL")
+# The faster PNG decoder inflates all that follows the last row, too, and can't be stopped:
+# a thousand times this at most. A BreakHis field has less than this before compression.
+FAST_PNG_BYTES = 1_000_000
+# How to turn a picture upright, by its EXIF orientation (EXIF 2.32, 4.6.4).
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Told apart from damage only to say so; never decoded.
 OTHER_FORMATS = ("GIF", "JPEG2000", "AVIF", "PPM", "PSD", "ICO", "ICNS", "DDS")
 
 # The handler passes its own pixel limit to every image before it is decoded;
 # Pillow's would turn into a warning first and an exception of its own later.
 Image.MAX_IMAGE_PIXELS = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is accepted of one image.
-
-    Attributes
-    ----------
-    max_bytes : int
-        Largest encoded size, in bytes.
-    max_pixels : int
-        Largest width times height.
-    min_side : int
-        Shortest side, in pixels; below it there is no tissue to see.
-    """
-
-    max_bytes: int = 20_000_000
-    max_pixels: int = 40_000_000
-    min_side: int = 64
+# Otherwise Pillow reads the strips of a plain TIFF one by one, however many there are.
+TiffImagePlugin.READ_LIBTIFF = True
+# What is wrong with a file is the sender's to know. A log would get texts out of it, and
+# Python keeps each warning that was shown, of which a sender could make ever new ones.
+warnings.filterwarnings("ignore", module="PIL")
+for decoder in ("PIL", "imagecodecs"):
+    logging.getLogger(decoder).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -107,30 +111,31 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
     Raises
     ------
     BadImage
-        Empty, no image at all, damaged, or too small.
+        Empty, no image at all, damaged, too small, or too slow to decode.
     ImageTooLarge
-        More bytes or pixels than `limits` allow.
+        More bytes, pixels or memory than `limits` allow.
     UnsupportedImage
         An image of a format that is not accepted.
     """
-    if not data:
-        raise BadImage("The image is empty. Send the bytes of an image file.")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(
-            f"The image has {len(data):,} bytes; the limit is {limits.max_bytes:,}. "
-            "Send a smaller file."
-        )
-    with _open(data) as image:
-        _check_size(image, limits)
-        try:
-            several_pages = getattr(image, "n_frames", 1) > 1
+    check_encoded(data, limits)
+    try:
+        with _open(data, limits) as image:
+            check_header(image, limits)
+            # Counting the pages would mean to walk through all of them.
+            several_pages = getattr(image, "is_animated", False)
             pixels = _plain_png(data, image)
             if pixels is None:
                 # A large JPEG is cheaper to decode at half its size or less.
                 image.draft(None, (MAX_SIDE, MAX_SIDE))
-                pixels = _to_rgb(ImageOps.exif_transpose(image))
-        except Exception as error:  # decoders raise many types
-            raise _damaged(error) from error
+                _expect_native_order(image)
+                pixels = _to_rgb(_upright(image))
+    except RequestError:
+        raise
+    except Exception as error:  # parsers and decoders raise many types
+        raise BadImage(
+            f"The image is damaged and can't be decoded ({type(error).__name__}). "
+            "Open it in a viewer, save it again and send the new file."
+        ) from error
     shrink = MAX_SIDE / max(pixels.shape)
     if shrink < 1:
         height, width = (max(1, round(shrink * side)) for side in pixels.shape[:2])
@@ -157,70 +162,71 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
+    file = BoundedFile(data, limits.max_seconds)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        pass
-    except Exception as error:  # header parsers raise many types
-        raise _damaged(error) from error
-    accepted = ", ".join(FORMATS)
+        accepted = ", ".join(FORMATS)
     try:
-        other = Image.open(io.BytesIO(data), formats=OTHER_FORMATS).format
+        other = Image.open(file, formats=OTHER_FORMATS).format
     except Exception:  # whatever it is, it is not one of these either
-        raise BadImage(f"This is not an image that can be read. Send one of: {accepted}.") from None
-    raise UnsupportedImage(f"{other} images are not accepted. Send one of: {accepted}.")
-
-
-def _damaged(error: Exception) -> BadImage:
-    return BadImage(
-        f"The image is damaged and can't be decoded ({type(error).__name__}). "
-        "Open it in a viewer, save it again and send the new file."
-    )
-
-
-def _check_size(image: Image.Image, limits: Limits) -> None:
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLarge(
-            f"The image is {width} x {height} pixels; the limit is {limits.max_pixels:,} pixels. "
-            "Send one microscope field, not a whole slide."
-        )
-    if min(width, height) < limits.min_side:
         raise BadImage(
-            f"The image is {width} x {height} pixels; the shorter side must be at least "
-            f"{limits.min_side}. Send the whole field, as the microscope camera saved it."
-        )
+            "This is not an image that can be read, or a rare kind of its format. "
+            f"Send 8-bit RGB in one of: {accepted}."
+        ) from None
+    raise UnsupportedImage(f"{other} images are not accepted. Send one of: {accepted}.")
 
 
 def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:
     """Decode an ordinary RGB PNG, what microscopes save; None for any other image."""
-    if image.format != "PNG" or image.mode != "RGB" or any(extra in data for extra in PNG_EXTRAS):
+    if image.format != "PNG" or image.mode != "RGB" or len(data) > FAST_PNG_BYTES:
         return None
+    # The 25th byte is the depth of a channel. Of 16 bits Pillow drops 8.
+    if data[24] != 8 or any(extra in data for extra in PNG_EXTRAS):
+        return None
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
     try:
-        pixels = imagecodecs.png_decode(data)
-    except imagecodecs.PngError:
+        return imagecodecs.png_decode(data, out=pixels)
+    except (imagecodecs.PngError, ValueError):
+        # It keeps a reference to the array for ever, so the memory is taken from the array.
+        pixels.resize(0, refcheck=False)
         return None
-    # Of 16 bits a channel otherwise, of which Pillow drops 8.
-    return pixels if pixels.dtype == np.uint8 else None
+
+
+def _expect_native_order(image: ImageFile.ImageFile) -> None:
+    # libtiff gives samples in the machine's order, which Pillow allows for in 16 bits only.
+    if image.format == "TIFF" and image.mode in ("I", "F"):
+        rawmode, *others = cast(tuple, image.tile[0].args)
+        args = (rawmode.replace("B", "N"), *others)
+        image.tile = [image.tile[0]._replace(args=args)]
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Pillow's exif_transpose also writes the EXIF data anew, which may take minutes.
+    image.load()
+    turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I") or image.mode == "F":
         grey = _to_8_bit(np.asarray(image))
-        return np.repeat(grey[..., None], 3, axis=2)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     if image.has_transparency_data:
         # Slides have a white background, so that is what shows through.
         glass = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(glass, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_8_bit(grey: np.ndarray) -> np.ndarray:
     """Scale 16-bit, 32-bit or floating grey values to 0..255."""
     if np.issubdtype(grey.dtype, np.floating):
-        grey = np.nan_to_num(grey)
-        full_scale = 1.0 if grey.max() <= 1 else max(255.0, float(grey.max()))
+        grey = np.clip(np.nan_to_num(grey), 0, None)
+        brightest = float(grey.max())
+        full_scale = 1.0 if brightest <= 1 else max(255.0, brightest)
     else:
+        grey = np.clip(grey, 0, 65535).astype(np.uint16)
         full_scale = 65535.0
-    return (np.clip(grey / full_scale, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return cv2.convertScaleAbs(grey, alpha=255 / full_scale)

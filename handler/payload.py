@@ -124,7 +124,9 @@ def _to_bytes(part: Any) -> bytes:
     """Undo TorchServe's decoding of text parts and JSON parts."""
     if isinstance(part, bytes | bytearray):
         return bytes(part)
-    return (part if isinstance(part, str) else json.dumps(part)).encode("utf-8")
+    text = part if isinstance(part, str) else json.dumps(part)
+    # JSON may hold half a character, which UTF-8 can't; no image comes of it either way.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _instances(body: Any) -> list[Any] | None:

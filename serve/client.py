@@ -83,7 +83,7 @@ class Client:
     """
 
     def __init__(
-        self, url: str, tokens: TokenSource, timeout: float = 60, version: str | None = None
+        self, url: str, tokens: TokenSource, timeout: float = 150, version: str | None = None
     ) -> None:
         self._api = Api(url, tokens, "inference", timeout)
         self._model = f"{MODEL_NAME}/{version}" if version else MODEL_NAME

@@ -31,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
     )
     parser.addoption("--faults", help="file for the table of the fault tests")
+    parser.addoption("--fuzz-inputs", type=int, default=3000, help="damaged images in process")
+    parser.addoption("--fuzz-requests", type=int, default=300, help="odd requests over HTTP")
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
