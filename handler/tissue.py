@@ -77,19 +77,29 @@ def measure(pixels: np.ndarray) -> TissueMeasures:
         RGB.
     """
     small = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    glass = np.percentile(small, GLASS_PERCENTILE, axis=(0, 1))
-    red, green, blue = cv2.split(-np.log(np.maximum(small, 1) / np.maximum(glass, 1)))
-    stained = (red + green + blue) / 3 > STAINED
+    red, green, blue = (_density(channel) for channel in cv2.split(small))
+    stained = cv2.add(cv2.add(red, green), blue) > 3 * STAINED
     # Haematoxylin and eosin both absorb green light most, as DAB does blue and methyl blue red.
     # Reference: Ruifrok, Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
-    he = green > np.maximum(red, blue)
+    he = green > cv2.max(red, blue)
     sharpness = float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
     return TissueMeasures(
         tissue=float(stained.mean()),
-        he=float(he[stained].mean()) if stained.any() else 0.0,
+        he=float((he & stained).sum() / max(stained.sum(), 1)),
         sharpness=sharpness,
         aspect_ratio=pixels.shape[1] / pixels.shape[0],
     )
+
+
+def _density(channel: np.ndarray) -> np.ndarray:
+    """Optical density against glass, float32, of one channel of a picture, uint8."""
+    # The percentile from a histogram, for speed; between the two pixels that it lies between.
+    up_to = np.cumsum(cv2.calcHist([channel], [0], None, [256], [0, 256]))
+    rank, share = divmod(GLASS_PERCENTILE / 100 * (channel.size - 1), 1)
+    below, above = np.searchsorted(up_to, (rank, rank + 1), side="right")
+    glass = below + share * (above - below)
+    levels = np.maximum(np.arange(256), 1) / max(glass, 1)
+    return cv2.LUT(channel, -np.log(levels).astype(np.float32))
 
 
 def distances(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
