@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from safetensors.numpy import load
 
 from handler import CARD, EVALUATION, MANIFEST, PLOTS
 from handler.decision import DecisionRule, Label
@@ -19,7 +20,7 @@ from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, ImageWarning, resize
 from handler.svm import Svm
-from handler.tissue import TissueCheck, TissueLimits, check
+from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
 
 Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
 
@@ -84,7 +85,7 @@ class Prediction:
 
 
 class Model:
-    """Trunk, SVM and decision rule of one version.
+    """Trunk, SVM, features of known fields and decision rule of one version.
 
     Use `Model.open`.
     """
@@ -95,6 +96,7 @@ class Model:
         manifest: dict[str, Any],
         engine: Engine,
         svm: Svm,
+        known: np.ndarray,
         *,
         evaluation: dict[str, Any],
         card: str,
@@ -108,8 +110,9 @@ class Model:
         self.plots = plots
         self.engine = engine
         self._svm = svm
+        self.known = known
         self._rule = DecisionRule(**manifest["decision_rule"])
-        self._tissue_limits = TissueLimits(**manifest["tissue_limits"])
+        self.tissue_limits = TissueLimits(**manifest["tissue_limits"])
         preprocessing = manifest["preprocessing"]
         self.size = (preprocessing["width"], preprocessing["height"])
         # Around the engine, which has threads of its own.
@@ -143,7 +146,9 @@ class Model:
         raw = _read(folder / MANIFEST)
         manifest = json.loads(raw)
         identity = ModelId(manifest["name"], manifest["version"], hashlib.sha256(raw).hexdigest())
-        weights, svm = (_verified(folder, manifest["files"][part]) for part in ("weights", "svm"))
+        weights, svm, known = (
+            _verified(folder, manifest["files"][part]) for part in ("weights", "svm", "known")
+        )
         evaluation = json.loads(_read(folder / EVALUATION))
         if evaluation["model"] != {n: entry["sha256"] for n, entry in manifest["files"].items()}:
             raise BadModel(
@@ -163,6 +168,7 @@ class Model:
                 threads=threads,
             ),
             Svm.from_pickle(svm),
+            load(known)["vectors"].astype(np.float32),
             evaluation=evaluation,
             card=_read(folder / CARD).decode("utf-8"),
             plots={
@@ -203,9 +209,15 @@ class Model:
         include = include or [Include()] * len(fields)
         landscapes = [_landscape(field.pixels) for field in fields]
         inputs = self._pool.map(self._input, landscapes)
-        checks = self._pool.map(self._check, landscapes)
+        measures = self._pool.map(measure, landscapes)
         vectors, maps = self.engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
+        checks = [
+            check(seen, distance, self.tissue_limits)
+            for seen, distance in zip(
+                measures, distances(vectors, self.known).tolist(), strict=True
+            )
+        ]
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
         copies = self._pool.map(self._copy, fields, include)
         return [
@@ -227,9 +239,6 @@ class Model:
 
     def _input(self, landscape: np.ndarray) -> np.ndarray:
         return resize(landscape, *self.size)
-
-    def _check(self, landscape: np.ndarray) -> TissueCheck:
-        return check(landscape, self._tissue_limits)
 
     def _heatmap(
         self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray

@@ -1,18 +1,28 @@
 """Is this the tissue the model knows? Warnings, and a refusal to judge.
 
-Cheap measures on the picture itself, each with a threshold that the model's
-manifest gives.
+A field whose features are far from those of every training field gets no verdict;
+measures of the picture itself tell a person why, and what to do. The thresholds are
+the manifest's.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from handler.images import ImageWarning
 
 # Colour and focus are judged at one size, whatever the size of the photograph.
 WIDTH, HEIGHT = 350, 230
+
+# The light that comes through glass; a brighter pixel in fifty is noise or a reflection.
+GLASS_PERCENTILE = 98
+
+# Optical density (natural logarithm) above which a pixel is stained.
+# Reference: Macenko et al., "A method for normalizing histology slides for quantitative
+# analysis", ISBI 2009.
+STAINED = 0.15
 
 
 @dataclass(frozen=True)
@@ -21,19 +31,32 @@ class TissueLimits:
 
     Attributes
     ----------
+    max_distance : float
+        From the nearest training field, in the features' units; above it no verdict.
     min_tissue : float
         Share of the field that must be stained, 0 to 1; below it a warning.
     min_he : float
-        Share of the stained part with a hue of haematoxylin or eosin, 0 to 1.
+        Share of the stained part that absorbs as haematoxylin or eosin, 0 to 1.
     min_sharpness : float
         Variance of the Laplacian of the grey picture (grey levels squared).
     aspect_ratio : float
         Width over height of the training fields.
     """
 
+    max_distance: float
     min_tissue: float
     min_he: float
     min_sharpness: float
+    aspect_ratio: float
+
+
+@dataclass(frozen=True)
+class TissueMeasures:
+    """What is measured of a picture; see `TissueLimits` for ranges."""
+
+    tissue: float
+    he: float
+    sharpness: float
     aspect_ratio: float
 
 
@@ -45,16 +68,6 @@ class TissueCheck:
     warnings: list[ImageWarning]
 
 
-@dataclass(frozen=True)
-class TissueMeasures:
-    """What is measured of a field; see `TissueLimits` for ranges."""
-
-    tissue: float
-    he: float
-    sharpness: float
-    aspect_ratio: float
-
-
 def measure(pixels: np.ndarray) -> TissueMeasures:
     """Measure one field.
 
@@ -64,35 +77,66 @@ def measure(pixels: np.ndarray) -> TissueMeasures:
         RGB.
     """
     small = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    hue, saturation, value = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2HSV))
-    # Glass is bright and without colour; OpenCV's hue runs from 0 to 179.
-    stained = (saturation > 20) & (value > 25)
-    tissue = float(stained.mean())
-    # Haematoxylin is blue to violet, eosin pink to red: hue 220 to 360 degrees and a little over.
-    he = (hue >= 110) | (hue <= 8)
+    red, green, blue = (_density(channel) for channel in cv2.split(small))
+    stained = cv2.add(cv2.add(red, green), blue) > 3 * STAINED
+    # Haematoxylin and eosin both absorb green light most, as DAB does blue and methyl blue red.
+    # Reference: Ruifrok, Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
+    he = green > cv2.max(red, blue)
     sharpness = float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
     return TissueMeasures(
-        tissue=tissue,
-        he=float(he[stained].mean()) if stained.any() else 0.0,
+        tissue=float(stained.mean()),
+        he=float((he & stained).sum() / max(stained.sum(), 1)),
         sharpness=sharpness,
         aspect_ratio=pixels.shape[1] / pixels.shape[0],
     )
 
 
-def check(pixels: np.ndarray, limits: TissueLimits) -> TissueCheck:
+def _density(channel: np.ndarray) -> np.ndarray:
+    """Optical density against glass, float32, of one channel of a picture, uint8."""
+    # The percentile from a histogram, for speed; between the two pixels that it lies between.
+    up_to = np.cumsum(cv2.calcHist([channel], [0], None, [256], [0, 256]))
+    rank, share = divmod(GLASS_PERCENTILE / 100 * (channel.size - 1), 1)
+    below, above = np.searchsorted(up_to, (rank, rank + 1), side="right")
+    glass = below + share * (above - below)
+    levels = np.maximum(np.arange(256), 1) / max(glass, 1)
+    return cv2.LUT(channel, -np.log(levels).astype(np.float32))
+
+
+def distances(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Measure how far fields are from the nearest known one.
+
+    Reference: Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest
+    neighbors", ICML 2022; here the features are not scaled to unit length.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, 512)
+        Features of the fields.
+    known : ndarray, shape (m, 512)
+        Those of the training fields.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    return cdist(vectors, known).min(axis=1)
+
+
+def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> TissueCheck:
     """Compare one field with what the model was trained on.
 
     Parameters
     ----------
-    pixels : ndarray of uint8, shape (height, width, 3)
-        RGB.
+    seen : TissueMeasures
+    distance : float
+        See `distances`.
     limits : TissueLimits
 
     Returns
     -------
     TissueCheck
     """
-    seen = measure(pixels)
+    known = distance <= limits.max_distance
     warnings = []
     if seen.tissue < limits.min_tissue:
         warnings.append(
@@ -109,10 +153,17 @@ def check(pixels: np.ndarray, limits: TissueLimits) -> TissueCheck:
                 "The model knows no other stain.",
             )
         )
-    known = not warnings
     if seen.sharpness < limits.min_sharpness:
         warnings.append(
             ImageWarning("out_of_focus", "The picture is out of focus. Refocus and take it again.")
+        )
+    if not known:
+        warnings.append(
+            ImageWarning(
+                "unfamiliar",
+                "The picture is unlike every field that the model learnt from. "
+                "Send an H&E-stained breast biopsy, photographed at 40x and in focus.",
+            )
         )
     if not 0.8 < seen.aspect_ratio / limits.aspect_ratio < 1.25:
         warnings.append(

@@ -40,8 +40,10 @@ from scripts.learning.figures import (
 )
 from scripts.learning.finetune import Recipe, Sample
 from scripts.learning.judged import Judged
+from scripts.learning.known_tissue import known_tissue
 from scripts.learning.places import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_data_argument
 from scripts.learning.quantisation import agreement, calibrate
+from scripts.learning.rejection import Fold, rejection
 from scripts.learning.robustness import PERTURBATIONS
 
 # Robustness and heat maps are measured on this many 40X fields at most, evenly spaced: each
@@ -56,6 +58,7 @@ class HeldOut(NamedTuple):
     """
 
     model: Model
+    fast: Model
     pixels: np.ndarray
     answer: Prediction
     fast_answer: Prediction
@@ -106,9 +109,10 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
         "engine": agreement([f.answer for f in fields], [f.fast_answer for f in fields]),
         "robustness": robustness(fields, at_40x),
         "heatmap": heatmap_check(fields, at_40x),
+        "rejection": rejection(by_fold(fields, at_40x)),
     }
     write(model_store / EVALUATION, json.dumps(evaluation, indent=1).encode())
-    for name, svg in plots.draw(judged, probabilities, rule, evaluation["heatmap"]).items():
+    for name, svg in plots.draw(judged, probabilities, rule, evaluation).items():
         write(model_store / PLOTS / name, svg)
     write_card(model_store)
 
@@ -168,14 +172,17 @@ def held_out_fields(
                 f"The models in {work} do not decide as {OUT_OF_FOLD} says. "
                 "Run scripts.train again."
             )
-        fields.append(HeldOut(model, field.pixels, answer, fast_answer))
+        fields.append(HeldOut(model, fast, field.pixels, answer, fast_answer))
     return fields
 
 
 def fold_models(
     checkpoint: Path, manifest: dict[str, Any], training: list[FieldImage]
 ) -> tuple[Model, Model]:
-    """Open the model of a fold twice: with the reference engine and with the 8-bit one."""
+    """Open the model of a fold twice: with the reference engine and with the 8-bit one.
+
+    All that was learnt or set, the limits of the tissue checks too, comes from `training`.
+    """
     try:
         trunk, classifier = open_fold(checkpoint)
     except FileNotFoundError:
@@ -184,14 +191,28 @@ def fold_models(
         ) from None
     recipe = Recipe(**manifest["training"]["recipe"])
     size = recipe.width, recipe.height
-    maxima = calibrate(trunk, [Sample(image, read(image, *size)) for image in training], recipe)
+    samples = [Sample(image, read(image, *size)) for image in training]
+    maxima = calibrate(trunk, samples, recipe)
+    known, limits = known_tissue(trunk, samples)
+    manifest = {**manifest, "tissue_limits": vars(limits)}
     identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
     svm = Svm(classifier.shipped())
     reference, fast = (
-        Model(identity, manifest, engine, svm, evaluation={}, card="", plots={})
+        Model(identity, manifest, engine, svm, known, evaluation={}, card="", plots={})
         for engine in (TorchEngine(trunk), OpenVinoEngine(trunk, size, 2, maxima))
     )
     return reference, fast
+
+
+def by_fold(fields: list[HeldOut], judged: Judged) -> list[Fold]:
+    """Sort the fields by the fold that held them out; `judged` are the same, in this order."""
+    folds: dict[str, Fold] = {}
+    for field, patient in zip(fields, judged.patients.tolist(), strict=True):
+        name = field.model.identity.sha256
+        fold = folds.setdefault(name, Fold(field.model, field.fast, [], []))
+        fold.fields.append(field.pixels)
+        fold.patients.append(patient)
+    return list(folds.values())
 
 
 def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any]]:

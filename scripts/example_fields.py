@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scripts.drawn_fields import draw_field, encode
+from scripts.drawn_fields import GLASS, draw_field, encode
 from scripts.errors import DataSetError
 from scripts.learning.breakhis import BreakHis
 
@@ -56,11 +56,11 @@ def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
 def _drawn() -> dict[str, np.ndarray]:
     """Draw one field for each kind of answer."""
     field = draw_field(1)
-    half = draw_field(2, field.shape[1] // 2, field.shape[0] // 2)
+    pale = cv2.addWeighted(field, 0.6, np.full_like(field, GLASS.astype(np.uint8)), 0.4, 0)
     grey = cv2.cvtColor(field, cv2.COLOR_RGB2GRAY)
     return {
         "Drawn": field,
-        "Drawn, enlarged": cv2.resize(half, field.shape[1::-1], interpolation=cv2.INTER_CUBIC),
-        "Drawn, out of focus": cv2.GaussianBlur(field, (0, 0), 4),
+        "Drawn, pale": pale,
+        "Drawn, out of focus": cv2.GaussianBlur(draw_field(14), (0, 0), 2.5),
         "Drawn, without stain": cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB),
     }

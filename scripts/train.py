@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress, track
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from handler import CARD, MANIFEST
 from handler.decision import CLASSES
-from handler.images import read_field
-from handler.tissue import TissueLimits, measure
 from scripts.errors import NoStartingWeights, ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
-from scripts.learning.breakhis import FIELD_SIZE, BreakHis, read
+from scripts.learning.breakhis import BreakHis, read
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule
 from scripts.learning.crossval import Run, half, write
 from scripts.learning.finetune import MAGNIFICATIONS, MEAN, STD, Recipe, Sample
+from scripts.learning.known_tissue import known_tissue
 from scripts.learning.places import (
     CHECKPOINTS,
     MODEL_STORE,
@@ -37,7 +37,7 @@ from scripts.learning.places import (
 )
 from scripts.learning.quantisation import calibrate
 
-VERSION = "1.2"
+VERSION = "1.3"
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def train(
         task = progress.add_task("Training", total=fits * recipe.steps)
         judged = run.cross_validate(plan.folds, plan.repetitions, lambda: progress.advance(task))
         trunk, classifier = run.final(lambda: progress.advance(task))
+    known, limits = known_tissue(trunk.cpu(), samples)
     about = {
         "preprocessing": {
             "width": recipe.width,
@@ -134,9 +135,9 @@ def train(
             "mean": MEAN,
             "std": STD,
         },
-        "activation_maxima": calibrate(trunk.cpu(), samples, recipe),
+        "activation_maxima": calibrate(trunk, samples, recipe),
         "decision_rule": vars(decision_rule(judged)),
-        "tissue_limits": vars(tissue_limits(data)),
+        "tissue_limits": vars(limits),
         "training": {
             **summary(data),
             "starting_weights": start_name,
@@ -146,7 +147,15 @@ def train(
         },
     }
     write(destination / OUT_OF_FOLD, judged.to_json().encode())
-    write_model(destination, save(half(trunk)), pickle.dumps(classifier.shipped()), about)
+    write_model(
+        destination,
+        {
+            "weights": ("weights.safetensors", save(half(trunk))),
+            "svm": ("svm.pkl", pickle.dumps(classifier.shipped())),
+            "known": ("known.safetensors", save_arrays({"vectors": known})),
+        },
+        about,
+    )
 
 
 def starting_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
@@ -192,40 +201,19 @@ def summary(data: BreakHis) -> dict[str, Any]:
     }
 
 
-def tissue_limits(data: BreakHis) -> TissueLimits:
-    """Set the limits of the tissue checks to half of the lowest 40X training field."""
-    seen = [
-        measure(read_field(image.path.read_bytes()).pixels)
-        for image in data.images
-        if image.magnification == 40
-    ]
-    width, height = FIELD_SIZE
-    return TissueLimits(
-        min_tissue=min(field.tissue for field in seen) / 2,
-        min_he=min(field.he for field in seen) / 2,
-        min_sharpness=min(field.sharpness for field in seen) / 2,
-        aspect_ratio=width / height,
-    )
-
-
-def write_model(folder: Path, weights: bytes, svm: bytes, about: dict[str, Any]) -> None:
-    """Write weights and SVM, and last the manifest that makes them the model.
+def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[str, Any]) -> None:
+    """Write the parts of the model, and last the manifest that makes them one.
 
     Parameters
     ----------
     folder : Path
-    weights : bytes
-        Safetensors.
-    svm : bytes
-        The pickled pipeline.
+    parts : dict of str to (str, bytes)
+        File name and content.
     about : dict
         What else the manifest says.
     """
     files = {}
-    for part, name, content in (
-        ("weights", "weights.safetensors", weights),
-        ("svm", "svm.pkl", svm),
-    ):
+    for part, (name, content) in parts.items():
         write(folder / name, content)
         files[part] = {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
     manifest = {

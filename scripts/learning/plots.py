@@ -20,7 +20,7 @@ matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", 
 
 
 def draw(
-    judged: Judged, probabilities: np.ndarray, rule: DecisionRule, heatmap: dict[str, Any]
+    judged: Judged, probabilities: np.ndarray, rule: DecisionRule, evaluation: dict[str, Any]
 ) -> dict[str, bytes]:
     """Draw every plot.
 
@@ -30,8 +30,8 @@ def draw(
         All magnifications.
     probabilities : ndarray, shape (repetitions, n)
     rule : DecisionRule
-    heatmap : dict
-        The figures of the heat map's check.
+    evaluation : dict
+        With the figures of the heat map's check and of the rejection.
 
     Returns
     -------
@@ -43,7 +43,8 @@ def draw(
         "roc.svg": roc(at_40x),
         "calibration.svg": calibration(at_40x, probabilities[:, judged.magnifications == 40]),
         "confusion.svg": confusion(at_40x, rule),
-        "deletion.svg": deletion(heatmap),
+        "deletion.svg": deletion(evaluation["heatmap"]),
+        "rejection.svg": rejection(evaluation["rejection"]),
     }
 
 
@@ -149,7 +150,7 @@ def deletion(heatmap: dict[str, Any]) -> bytes:
     Parameters
     ----------
     heatmap : dict
-        As `draw` takes it.
+        The figures of the heat map's check.
 
     Returns
     -------
@@ -167,6 +168,37 @@ def deletion(heatmap: dict[str, Any]) -> bytes:
         title="Heat map, 40X images, unseen patients",
     )
     axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def rejection(measured: dict[str, Any]) -> bytes:
+    """How far real fields and other pictures are from the training fields, kind by kind.
+
+    Parameters
+    ----------
+    measured : dict
+        The figures of the rejection.
+
+    Returns
+    -------
+    bytes
+        SVG.
+    """
+    kinds = {"real fields": measured, **measured["negatives"]}
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for row, kind in enumerate(kinds.values()):
+        low, middle, high = kind["distance"]
+        colour = VERMILLION if row else BLUE
+        axes.plot([low, high], [row, row], color=colour, lw=2)
+        axes.plot(middle, row, "o", color=colour)
+    axes.axvline(1, color="grey", lw=0.7, ls=":")
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="distance from the nearest training field, limit = 1 (median, 5 to 95 %)",
+        title="Known and unknown pictures, unseen patients",
+    )
     return _svg(figure)
 
 

@@ -43,8 +43,8 @@ def test_upload_shows_verdict_bar_and_heat_map(visitor, client, service, field_f
 @pytest.mark.parametrize(
     ("example", "kind", "said"),
     [
-        ("Drawn, enlarged", "uncertain", "the chance of being wrong is above 30%"),
-        ("Drawn, without stain", "rejected", "Choose a field with more"),
+        ("Drawn, pale", "uncertain", "the chance of being wrong is above 30%"),
+        ("Drawn, without stain", "rejected", "unlike every field"),
         ("Drawn, out of focus", "malignant", "Refocus and take it again"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from handler import MANIFEST
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Include, Model
+from handler.tissue import TissueCheck, TissueLimits, TissueMeasures, check, distances, measure
 from scripts.drawn_fields import draw_field
 from tests.conftest import ROOT
 
@@ -86,13 +88,49 @@ def test_what_is_no_tissue_is_rejected(model):
     blank = np.full((460, 700, 3), 245, np.uint8)
     green = np.zeros((460, 700, 3), np.uint8)
     green[..., 1] = np.random.default_rng(0).integers(80, 255, (460, 700))
-    verdicts = [
-        (a.verdict, [w.code for w in a.warnings])
-        for a in model.classify([Field(blank), Field(green)])
-    ]
-    assert verdicts[0][0] == verdicts[1][0] == "rejected"
-    assert "little_tissue" in verdicts[0][1]
-    assert "not_he" in verdicts[1][1]
+    green[:46] = 255
+    answers = model.classify([Field(blank), Field(green)])
+    codes = [{w.code for w in answer.warnings} for answer in answers]
+    assert [answer.verdict for answer in answers] == ["rejected", "rejected"]
+    assert {"little_tissue", "unfamiliar"} <= codes[0]
+    assert {"not_he", "unfamiliar"} <= codes[1]
+
+
+def test_drawn_fields_are_close_enough_to_be_judged(model):
+    answers = model.classify([Field(draw_field(seed)) for seed in range(8)])
+    assert [answer.warnings for answer in answers] == [[]] * 8
+    assert "rejected" not in [answer.verdict for answer in answers]
+
+
+def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
+    limits = TissueLimits(2.0, 0.1, 0.5, 40.0, 1.5)
+    good = TissueMeasures(0.8, 0.9, 500.0, 1.5)
+    assert check(good, 2.0, limits) == TissueCheck(True, [])
+    far = check(good, 2.01, limits)
+    assert (far.known, [w.code for w in far.warnings]) == (False, ["unfamiliar"])
+    for poor, code in (
+        (replace(good, tissue=0.05), "little_tissue"),
+        (replace(good, he=0.4), "not_he"),
+        (replace(good, sharpness=30.0), "out_of_focus"),
+        (replace(good, aspect_ratio=1.0), "unusual_size"),
+    ):
+        seen = check(poor, 1.0, limits)
+        assert (seen.known, [w.code for w in seen.warnings]) == (True, [code])
+
+
+def test_the_distance_is_that_of_the_nearest_known_field():
+    known = np.array([[0.0, 0.0], [10.0, 0.0]])
+    assert distances(np.array([[3.0, 4.0], [10.0, 1.0]]), known).tolist() == [5.0, 1.0]
+
+
+def test_colours_are_judged_against_the_light_of_the_picture():
+    """A yellow lamp leaves the stain what it is; brown (DAB) in eosin's place does not."""
+    field = draw_field(1)
+    lamp = (field * (1.0, 0.95, 0.8)).astype(np.uint8)
+    assert measure(lamp).he > 0.95
+    assert measure(np.full_like(field, 240)).tissue == 0
+    brown = field[..., [0, 2, 1]]
+    assert measure(brown).he < 0.5
 
 
 def test_odd_shapes_and_blur_are_warned_of(model):
@@ -113,7 +151,7 @@ def test_description_holds_card_and_figures(model):
     json.dumps(description)
 
 
-@pytest.mark.parametrize("part", ["weights", "svm"])
+@pytest.mark.parametrize("part", ["weights", "svm", "known"])
 def test_tampered_files_are_refused_before_they_are_used(copied, part):
     name = json.loads((copied / MANIFEST).read_text())["files"][part]["name"]
     data = bytearray((copied / name).read_bytes())

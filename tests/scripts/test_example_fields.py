@@ -1,9 +1,11 @@
 import pytest
 
 from handler.images import read_field
+from handler.model import Model
 from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError
 from scripts.example_fields import example_fields
+from scripts.learning.places import MODEL_STORE
 
 
 def test_without_a_data_set_they_are_drawn_and_say_so():
@@ -12,6 +14,18 @@ def test_without_a_data_set_they_are_drawn_and_say_so():
     assert "synthetic" in origin
     for content in fields.values():
         assert read_field(content).pixels.shape == (460, 700, 3)
+
+
+def test_the_drawn_ones_show_every_kind_of_answer():
+    fields, _ = example_fields(None)
+    model = Model.open(MODEL_STORE)
+    answers = model.classify([read_field(content) for content in fields.values()])
+    assert [answer.verdict for answer in answers] == [
+        *("malignant", "uncertain", "malignant", "rejected"),
+    ]
+    assert [{w.code for w in answer.warnings} for answer in answers] == [
+        *(set(), set(), {"out_of_focus"}, {"not_he", "unfamiliar"}),
+    ]
 
 
 def test_with_one_they_are_of_both_classes_and_of_different_patients(tmp_path):

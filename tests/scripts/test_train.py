@@ -89,6 +89,11 @@ def test_every_figure_that_was_asked_for_is_there(trained):
         assert len(at_40x["image"][name]["repetitions"]) == PLAN.repetitions
     assert at_40x["tumour_types"]["A"]["patients"] == 4
     assert len(evaluation["robustness"]) == 11
+    rejection = evaluation["rejection"]
+    assert (rejection["real"]["images"], rejection["real"]["patients"]) == (16, 8)
+    assert 0 <= rejection["real"]["images_rejected"]["count"] <= 16
+    assert rejection["auroc"] > 0.9
+    assert rejection["negatives"]["photographs"]["rejected"] > 0.9
     assert len(evaluation["heatmap"]["deletion"]) == len(evaluation["heatmap"]["share"])
 
 
@@ -173,7 +178,7 @@ def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisio
     again = json.loads(json.dumps(from_decisions(judged, probabilities, rule)))
     assert {key: evaluation[key] for key in again} == again
     assert (MODEL_STORE / "MODEL_CARD.md").read_text() == model_card(manifest, evaluation)
-    for name, svg in plots.draw(judged, probabilities, rule, evaluation["heatmap"]).items():
+    for name, svg in plots.draw(judged, probabilities, rule, evaluation).items():
         assert (MODEL_STORE / PLOTS / name).read_bytes() == svg
 
 

@@ -1,0 +1,47 @@
+"""What a model holds for known tissue: features and limits, of its training fields alone."""
+
+import numpy as np
+
+from handler.images import read_field
+from handler.resnet import Trunk
+from handler.tissue import TissueLimits, distances, measure
+from scripts.learning.breakhis import FIELD_SIZE
+from scripts.learning.field_svm import extract
+from scripts.learning.finetune import Sample
+
+
+def known_tissue(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray, TissueLimits]:
+    """Take features and limits from the 40X training fields.
+
+    Parameters
+    ----------
+    trunk : Trunk
+    samples : list of Sample
+        Of the training patients; of two of them at 40X at least.
+
+    Returns
+    -------
+    vectors : ndarray of float16, shape (n, 512)
+    limits : TissueLimits
+        A field of an unseen patient is as far from the training fields as each of these is
+        from those of the other patients, so the largest such distance is the limit. How
+        much of a field is stained, and how sharp it is, varies with the tissue, so half of
+        the lowest training field is the limit; the colour varies with the stain, so it is
+        the lowest itself.
+    """
+    at_40x = [sample for sample in samples if sample.image.magnification == 40]
+    vectors = extract(trunk, np.stack([sample.pixels for sample in at_40x])).astype(np.float16)
+    patients = np.array([sample.image.patient for sample in at_40x])
+    to_others = [
+        distances(vectors[patients == patient], vectors[patients != patient]).max()
+        for patient in np.unique(patients)
+    ]
+    seen = [measure(read_field(sample.image.path.read_bytes()).pixels) for sample in at_40x]
+    width, height = FIELD_SIZE
+    return vectors, TissueLimits(
+        max_distance=float(max(to_others)),
+        min_tissue=min(field.tissue for field in seen) / 2,
+        min_he=min(field.he for field in seen),
+        min_sharpness=min(field.sharpness for field in seen) / 2,
+        aspect_ratio=width / height,
+    )
