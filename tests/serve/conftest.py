@@ -24,18 +24,19 @@ from serve.torchserve import TorchServe
 from tests.conftest import ROOT, environment
 
 CONNECTIONS = 16
+SERVED = json.loads((MODEL_STORE / "manifest.json").read_text())["version"]
 
 
 @pytest.fixture(scope="session")
 def versions(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model store with version 1.2 as breakhis.mar, and 1.3 good and bad."""
+    """A model store with the served version as breakhis.mar, and 2.0 good and bad."""
     store = tmp_path_factory.mktemp("store")
     shutil.copy(archive, store)
-    model = tmp_path_factory.mktemp("models") / "1.3"
+    model = tmp_path_factory.mktemp("models") / "2.0"
     shutil.copytree(MODEL_STORE, model, ignore=shutil.ignore_patterns("*.mar*"))
     manifest = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps({**manifest, "version": "1.3"}))
-    good = store / "breakhis-1.3.mar"
+    (model / "manifest.json").write_text(json.dumps({**manifest, "version": "2.0"}))
+    good = store / "breakhis-2.0.mar"
     build(model, good)
     (store / "truncated.mar").write_bytes(good.read_bytes()[:1_000_000])
     _rewritten(good, "tampered.mar", "svm.pkl", lambda pickled: pickled[:-1] + b"!")
@@ -56,7 +57,7 @@ def _rewritten(good: Path, name: str, entry: str, change: Callable[[bytes], byte
 
 @pytest.fixture(scope="session")
 def changing(versions: Path) -> Iterator[Settings]:
-    """A running TorchServe of its own; each test leaves version 1.2 alone in it."""
+    """A running TorchServe of its own; each test leaves the served version alone in it."""
     # Not pytest's own folder, whose path is too long for sockets.
     with tempfile.TemporaryDirectory(prefix="breakhis-") as run_dir:
         settings = Settings(free_port(), free_port(), free_port(), versions, Path(run_dir))

@@ -17,7 +17,7 @@ from serve.client import Client
 from serve.management import Management
 from serve.settings import Settings
 from tests.conftest import ROOT, environment
-from tests.serve.conftest import registered, run, under_load
+from tests.serve.conftest import SERVED, registered, run, under_load
 
 SWITCHING_SECONDS = 8
 
@@ -25,7 +25,7 @@ SECTION = (ROOT / "README.md").read_text().split("## Changing the model")[1].spl
 WITH_SERVE, WITH_CURL = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
 
 
-# First, because it starts and ends with version 1.2 alone.
+# First, because it starts and ends with the served version alone.
 @pytest.mark.parametrize("steps", [WITH_SERVE, WITH_CURL], ids=["serve", "curl"])
 def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
     (tmp_path / "field.png").write_bytes(field_png)
@@ -34,6 +34,7 @@ def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
         ("127.0.0.1:8081", changing.management_port),
     ]:
         steps = steps.replace(default, f"127.0.0.1:{port}")
+    steps = steps.replace("/1.3/", f"/{SERVED}/")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", "set -euxo pipefail\n" + steps.replace("curl ", "curl -sS -f ")],
@@ -44,59 +45,59 @@ def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert registered(changing) == {"1.2": True}
+    assert registered(changing) == {SERVED: True}
 
 
 @pytest.fixture(scope="module")
 def both(changing: Settings) -> Iterator[Settings]:
-    """Version 1.3 beside 1.2, which stays the default."""
-    done = run(changing, "models", "register", "breakhis-1.3.mar")
+    """Version 2.0 beside the one that is served, which stays the default."""
+    done = run(changing, "models", "register", "breakhis-2.0.mar")
     assert done.returncode == 0, done.stderr
-    assert "Version 1.3 is registered" in done.stdout
+    assert "Version 2.0 is registered" in done.stdout
     yield changing
-    done = run(changing, "models", "unregister", "1.3")
+    done = run(changing, "models", "unregister", "2.0")
     assert done.returncode == 0, done.stderr
-    assert registered(changing) == {"1.2": True}
+    assert registered(changing) == {SERVED: True}
 
 
 def test_a_registered_version_answers_only_by_its_number(both, field_png):
-    assert Client.from_settings(both).predict(field_png).model["version"] == "1.2"
-    assert Client.from_settings(both, "1.3").predict(field_png).model["version"] == "1.3"
+    assert Client.from_settings(both).predict(field_png).model["version"] == SERVED
+    assert Client.from_settings(both, "2.0").predict(field_png).model["version"] == "2.0"
     table = run(both, "models", "list").stdout
-    assert "breakhis-1.3.mar" in table
+    assert "breakhis-2.0.mar" in table
     versions = json.loads(run(both, "models", "list", "--json").stdout)
-    assert [(v["version"], v["default"]) for v in versions] == [("1.2", True), ("1.3", False)]
-    description = json.loads(run(both, "models", "describe", "1.3", "--json").stdout)
-    assert description["customizedMetadata"]["model"]["version"] == "1.3"
+    assert [(v["version"], v["default"]) for v in versions] == [(SERVED, True), ("2.0", False)]
+    description = json.loads(run(both, "models", "describe", "2.0", "--json").stdout)
+    assert description["customizedMetadata"]["model"]["version"] == "2.0"
 
 
 def test_versions_switch_under_load_without_a_failed_request(both, field_png):
     management = Management.from_settings(both)
     switches, end = 0, time.monotonic() + SWITCHING_SECONDS
-    with under_load(both, field_png, "1.2") as load:
+    with under_load(both, field_png, SERVED) as load:
         while time.monotonic() < end or switches % 2:
-            to = "1.2" if switches % 2 else "1.3"
+            to = SERVED if switches % 2 else "2.0"
             with load.switching(to):
                 management.set_default(to)
             switches += 1
             time.sleep(0.3)
     load.check()
-    archives = [Archive.open(both.model_store, f) for f in ("breakhis.mar", "breakhis-1.3.mar")]
+    archives = [Archive.open(both.model_store, f) for f in ("breakhis.mar", "breakhis-2.0.mar")]
     assert load.models == {archive.manifest_sha256: archive.version for archive in archives}
     print(f"{len(load.answers)} requests, {switches} switches")
 
 
 def test_what_would_break_the_service_is_refused_and_the_way_out_is_told(both):
     for command, told in [
-        ("describe 9", "Version 9 is not registered, but 1.2, 1.3. Register it with"),
+        ("describe 9", f"Version 9 is not registered, but {SERVED}, 2.0. Register it with"),
         ("test 9", "not registered"),
         ("default 9", "not registered"),
         ("scale 9 1", "not registered"),
         ("unregister 9", "not registered"),
-        ("unregister 1.2", "Make another version the default first"),
-        ("register breakhis-1.3.mar", "registered already"),
+        (f"unregister {SERVED}", "Make another version the default first"),
+        ("register breakhis-2.0.mar", "registered already"),
         ("register absent.mar", "build it with"),
-        ("register ../breakhis-1.3.mar", "not in the model store"),
+        ("register ../breakhis-2.0.mar", "not in the model store"),
         (f"register {ROOT / 'README.md'}", "not in the model store"),
         ("register truncated.mar", "is damaged"),
     ]:
@@ -104,32 +105,32 @@ def test_what_would_break_the_service_is_refused_and_the_way_out_is_told(both):
         assert done.returncode == 1, command
         assert told in done.stderr, command
         assert "Traceback" not in done.stderr
-    assert registered(both) == {"1.2": True, "1.3": False}
+    assert registered(both) == {SERVED: True, "2.0": False}
 
 
 def test_the_number_of_workers_is_at_least_one(fresh_settings):
-    done = run(fresh_settings, "models", "scale", "1.2", "0")
+    done = run(fresh_settings, "models", "scale", SERVED, "0")
     assert done.returncode == 2
     assert "must be 1 or more" in done.stderr
 
 
 def test_fewer_workers_only_when_they_have_answered_all(both, field_png):
     management = Management.from_settings(both)
-    assert run(both, "models", "scale", "1.3", 2).returncode == 0
-    management.set_default("1.3")
-    done = run(both, "models", "scale", "1.3", "1")
+    assert run(both, "models", "scale", "2.0", 2).returncode == 0
+    management.set_default("2.0")
+    done = run(both, "models", "scale", "2.0", "1")
     assert done.returncode == 1
     assert "Make another version the default first" in done.stderr
-    management.set_default("1.2")
-    client = Client.from_settings(both, "1.3")
+    management.set_default(SERVED)
+    client = Client.from_settings(both, "2.0")
     with ThreadPoolExecutor(60) as pool:
         pending = [pool.submit(client.predict, field_png, heatmap=True) for _ in range(60)]
-        while not management.version("1.3").queued:  # more than two batches are on their way
+        while not management.version("2.0").queued:  # more than two batches are on their way
             time.sleep(0.01)
-        done = run(both, "models", "scale", "1.3", "1")
+        done = run(both, "models", "scale", "2.0", "1")
         assert done.returncode == 0, done.stderr
-        assert {answer.result().model["version"] for answer in pending} == {"1.3"}
-    assert len(management.version("1.3").workers) == 1
+        assert {answer.result().model["version"] for answer in pending} == {"2.0"}
+    assert len(management.version("2.0").workers) == 1
 
 
 def test_without_a_version_before_there_is_no_way_back(fresh_settings):
