@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from serve.errors import ServeError
+from serve.errors import RequestRefused, ServeError
 from serve.frontend import launch
 from serve.management import Management
 from serve.settings import Settings
@@ -29,7 +29,6 @@ ASK_SECONDS = 10
 HANGS_SECONDS = 60
 # Waits before a new start; the last one again and again, until whatever is wrong is put right.
 BACK_OFF_SECONDS = (0, 1, 5, 15, 30, 60)
-
 # Before what was told to end is killed.
 STOP_SECONDS = 15
 
@@ -74,11 +73,13 @@ def _watch(frontend: subprocess.Popen, management: Management, *, restarted: boo
         time.sleep(LOOK_SECONDS)
         try:
             ready = ready or management.is_ready()
-        except ServeError as error:
+        except RequestRefused as error:
             # At the first start, whoever started it is told.
             if restarted:
                 logger.error("TorchServe runs without the model: %s", error)
                 break
+        except ServeError:  # it has not written its keys yet
+            continue
         now = time.monotonic()
         if now < asked + ASK_SECONDS:
             continue

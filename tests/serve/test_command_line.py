@@ -51,6 +51,13 @@ def test_status(service):
     assert len(facts["sha256"]) == 64
 
 
+def test_health(service, fresh_settings):
+    for probe in ([], ["--live"]):
+        up, down = (run(settings, "health", *probe) for settings in (service, fresh_settings))
+        assert (up.returncode, up.stdout) == (0, "live   yes\nready  yes\n")
+        assert (down.returncode, down.stdout) == (1, "live   no\nready  no\n")
+
+
 def test_without_a_service_each_command_says_so(fresh_settings, tmp_path):
     file = tmp_path / "x.png"
     file.write_bytes(b"x")
@@ -148,6 +155,7 @@ def test_expired_tokens_start_to_stop(archive, fresh_settings, field_png):
         assert Client.from_settings(settings).predict(field_png).probability >= 0
         assert Tokens(settings.key_file, settings.management_url).get("inference") != key
     finally:
+        service.process().kill()  # what a supervisor leaves that was killed is stopped, too
         done = run(settings, "stop")
     assert done.returncode == 0
     assert processes_of(settings) == []
