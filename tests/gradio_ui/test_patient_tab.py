@@ -54,8 +54,8 @@ def test_images_together_with_one_bad_one(
     table = page.locator("#images .virtual-table-viewport").inner_text()
     assert re.findall(r"[\w-]+\.png", table) == [*(file.name for file in fields), "broken.png"]
     assert page.locator("#failed li").all_inner_texts() == [
-        "broken.png: This is not an image that can be read. "
-        "Send one of: PNG, JPEG, TIFF, BMP, WEBP."
+        "broken.png: This is not an image that can be read, or a rare kind of its format. "
+        "Send 8-bit RGB in one of: PNG, JPEG, TIFF, BMP, WEBP."
     ]
     pictures = page.locator("#gallery img")
     assert pictures.count() == 5
