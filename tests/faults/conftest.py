@@ -5,6 +5,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class Load:
     def __enter__(self) -> "Load":
         self._stop = Event()
         self._image = encode(draw_field(1), "JPEG", quality=95)
-        senders = [(self._send_raw, self.raw)] * 6 + [(self._send_by_client, self.clients)] * 2
+        senders = [(self._send_once, self.raw)] * 6 + [(self._send_by_client, self.clients)] * 2
         self._threads = [Thread(target=self._send, args=sender) for sender in senders]
         for thread in self._threads:
             thread.start()
@@ -101,14 +102,13 @@ class Load:
             if what != OK:
                 self._stop.wait(0.1)
 
-    def _send_raw(self) -> str:
+    def send(self, body: bytes) -> str:
+        """Send one raw request, and say what it came to."""
         tokens = Tokens(self.settings.key_file, self.settings.management_url)
         url = f"{self.settings.inference_url}/predictions/breakhis"
         try:
             headers = {"Authorization": f"Bearer {tokens.get('inference')}"}
-            response = requests.post(
-                url, data=self._image, headers=headers, timeout=(5, LOST_SECONDS)
-            )
+            response = requests.post(url, data=body, headers=headers, timeout=(5, LOST_SECONDS))
         except ServeError:
             return "connection refused"  # there is no service to renew the token
         except requests.ReadTimeout:
@@ -118,7 +118,24 @@ class Load:
             return "connection refused" if refused else "connection closed"
         if response.ok:
             return OK if "verdict" in response.json() else "wrong answer"
-        return f"{response.status_code} {response.json()['message']}"
+        message = response.json()["message"]
+        # Of the number of bytes that could not be had, each message has another.
+        return f"{response.status_code} {re.sub(r' [(]?[0-9].*', '', message)[:48]}"
+
+    def burst(self, body: bytes, requests_at_once: int) -> set[str]:
+        """Send many raw requests at once on top; what they came to counts with the others."""
+
+        def one(_: int) -> str:
+            began = time.monotonic()
+            what = self.send(body)
+            self.raw.append(Outcome(began, time.monotonic(), what))
+            return what
+
+        with ThreadPoolExecutor(requests_at_once) as pool:
+            return set(pool.map(one, range(requests_at_once)))
+
+    def _send_once(self) -> str:
+        return self.send(self._image)
 
     def _send_by_client(self) -> str:
         try:
