@@ -163,7 +163,7 @@ def plot(results: dict[str, Any]) -> bytes:
     ):
         axes.plot(minutes, [piece[key] for piece in pieces], "o-", color="#0072b2", markersize=4)
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(piece[key] for piece in pieces))
         axes.spines[["top", "right"]].set_visible(False)
         for piece, at in zip(pieces, minutes, strict=True):
             if piece["phase"] == "overload":
