@@ -114,15 +114,15 @@ def page(results: dict[str, Any]) -> str:
     pieces = results["pieces"]
     peak = np.mean([p["answered"] for p in pieces if p["phase"] == "peak"])
     rows = [
-        f"| {phase} | {len(of)} | {mean(of, 'offered'):.1f} | {mean(of, 'answered'):.1f} "
-        f"| {mean(of, 'answered') / peak:.2f} | {_statuses(of)} | {mean(of, 'p50'):.0f} "
-        f"| {mean(of, 'p99'):.0f} | {mean(of, 'resident_mb'):.0f} |"
+        f"| {phase} | {len(of)} | {_mean(of, 'offered'):.1f} | {_mean(of, 'answered'):.1f} "
+        f"| {_mean(of, 'answered') / peak:.2f} | {_statuses(of)} | {_mean(of, 'p50'):.0f} "
+        f"| {_mean(of, 'p99'):.0f} | {_mean(of, 'resident_mb'):.0f} |"
         for phase in ("peak", "overload", "soak")
         if (of := [piece for piece in pieces if piece["phase"] == phase])
     ]
     soak = [piece for piece in pieces if piece["phase"] == "soak"]
     halves = [
-        mean(half, "resident_mb") for half in (soak[: len(soak) // 2], soak[len(soak) // 2 :])
+        _mean(half, "resident_mb") for half in (soak[: len(soak) // 2], soak[len(soak) // 2 :])
     ]
     return "\n".join(
         [
@@ -175,7 +175,7 @@ def plot(results: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def mean(pieces: list[dict[str, Any]], key: str) -> float:
+def _mean(pieces: list[dict[str, Any]], key: str) -> float:
     """Average a figure over pieces."""
     return float(np.mean([piece[key] for piece in pieces]))
 

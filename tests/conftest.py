@@ -8,8 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -61,18 +64,87 @@ def processes_of(settings: Settings) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture
-def fresh_settings() -> Iterator[Settings]:
-    """Settings of a service that is not started: free ports, a run folder of its own."""
-    yield from free_settings()
+def worker_of(settings: Settings) -> psutil.Process:
+    """The process that runs the model."""
+    (worker,) = [p for p in processes_of(settings) if any("worker" in arg for arg in p.cmdline())]
+    return worker
 
 
-def free_settings(**more) -> Iterator[Settings]:
+def wait_until(true: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.1)
+
+
+def rewrite_archive(
+    source: Path, target: Path, entry: str, change: Callable[[bytes], bytes]
+) -> None:
+    """Copy an archive with one of its files changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == entry:
+                assert change(content) != content
+                content = change(content)
+            new.writestr(name, content)
+
+
+def run_snippet(
+    language: str, code: str, settings: Settings, folder: Path
+) -> subprocess.CompletedProcess:
+    """Run a snippet of the README as it stands, but for the ports."""
+    for default, port in [
+        ("127.0.0.1:8080", settings.inference_port),
+        ("127.0.0.1:8081", settings.management_port),
+    ]:
+        code = code.replace(default, f"127.0.0.1:{port}")
+    if language == "python":
+        command = [sys.executable, "-c", code]
+    else:
+        # -f makes curl fail on an HTTP error.
+        code = "set -euo pipefail\n" + code.replace("curl ", "curl -sS -f ")
+        command = ["bash", "-c", code]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(settings, PATH=path, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@contextmanager
+def free_settings(**more: Any) -> Iterator[Settings]:
     """Settings with free ports and a run folder that is deleted afterwards."""
     # Not pytest's own folder: the path of a Unix socket in it would be too long.
     run_dir = Path(tempfile.mkdtemp(prefix="breakhis-"))
-    yield Settings(free_port(), free_port(), free_port(), run_dir=run_dir, **more)
-    shutil.rmtree(run_dir)
+    try:
+        yield Settings(free_port(), free_port(), free_port(), **{"run_dir": run_dir, **more})
+    finally:
+        shutil.rmtree(run_dir)
+
+
+@contextmanager
+def running(**more: Any) -> Iterator[Settings]:
+    """A running TorchServe of its own."""
+    with free_settings(**more) as settings:
+        torchserve = TorchServe(settings)
+        torchserve.start()
+        try:
+            yield settings
+        finally:
+            if torchserve.process() is not None:  # else a test has stopped it
+                torchserve.stop()
+
+
+@pytest.fixture
+def fresh_settings() -> Iterator[Settings]:
+    """Settings of a service that is not started: free ports, a run folder of its own."""
+    with free_settings() as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +156,8 @@ def archive() -> Path:
 @pytest.fixture(scope="session")
 def service(archive: Path) -> Iterator[Settings]:
     """A running TorchServe."""
-    for settings in free_settings():
-        torchserve = TorchServe(settings)
-        torchserve.start()
+    with running() as settings:
         yield settings
-        torchserve.stop()
 
 
 @pytest.fixture(scope="session")

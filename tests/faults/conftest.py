@@ -2,12 +2,10 @@
 
 import re
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,11 +16,9 @@ import requests
 from scripts.drawn_fields import draw_field, encode
 from serve.client import Client
 from serve.errors import ServeError
-from serve.management import Management
 from serve.settings import Settings
 from serve.tokens import Tokens
-from serve.torchserve import TorchServe
-from tests.conftest import free_settings, processes_of
+from tests.conftest import processes_of, rewrite_archive, running
 
 # Seconds after which a request counts as lost: neither answered nor refused.
 LOST_SECONDS = 120
@@ -60,7 +56,7 @@ class Load:
         self._stop = Event()
         self._image = encode(draw_field(1), "JPEG", quality=95)
         senders = [(self._send_once, self.raw)] * 6 + [(self._send_by_client, self.clients)] * 2
-        self._threads = [Thread(target=self._send, args=sender) for sender in senders]
+        self._threads = [Thread(target=self._send, args=sender, daemon=True) for sender in senders]
         for thread in self._threads:
             thread.start()
         self.wait_for_success()
@@ -145,45 +141,22 @@ class Load:
         return OK
 
 
-def worker_pid(settings: Settings) -> int:
-    (worker,) = Management.from_settings(settings).describe()["workers"]
-    return worker["pid"]
-
-
 def front_end(settings: Settings) -> psutil.Process:
     (java,) = (p for p in processes_of(settings) if p.name() == "java")
     return java
-
-
-@contextmanager
-def running(**more: object) -> Iterator[Settings]:
-    """A service for one test."""
-    for free in free_settings():
-        settings = replace(free, **more)
-        TorchServe(settings).start()
-        try:
-            yield settings
-        finally:
-            TorchServe(settings).stop()
-
-
-def _with_response_timeout(archive: Path, copy: Path) -> None:
-    config = "model-config.yaml"
-    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(copy, "w") as target:
-        for name in source.namelist():
-            data = source.read(name)
-            if name == config:
-                setting = f"responseTimeout: {RESPONSE_TIMEOUT}".encode()
-                data, changed = re.subn(rb"responseTimeout: \d+", setting, data)
-                assert changed == 1
-            target.writestr(name, data)
 
 
 @pytest.fixture(scope="session")
 def store(archive, tmp_path_factory) -> Path:
     """A model store of its own, whose archive gives up on a worker sooner."""
     folder = tmp_path_factory.mktemp("store")
-    _with_response_timeout(archive, folder / archive.name)
+    timeout = f"responseTimeout: {RESPONSE_TIMEOUT}".encode()
+    rewrite_archive(
+        archive,
+        folder / archive.name,
+        "model-config.yaml",
+        lambda config: re.sub(rb"responseTimeout: \d+", timeout, config),
+    )
     return folder
 
 
@@ -217,7 +190,10 @@ def report(request) -> Iterator[list[str]]:
 
 @pytest.fixture
 def record(report):
-    """Add a row, and check what holds for every fault: nothing is lost."""
+    """Add a row, and check what holds for every fault: nothing is lost.
+
+    To be called when the load has ended, as a lost request is known only then.
+    """
 
     def add(case: str, how: str, load: Load, cause: float) -> Counter[str]:
         raw, clients = (

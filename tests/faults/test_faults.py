@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,11 +13,13 @@ import pytest
 import requests
 
 from scripts.drawn_fields import draw_field, encode
+from serve.errors import ServeError
 from serve.management import Management
 from serve.ports import HOST
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.faults.conftest import OK, Load, front_end, running, worker_pid
+from tests.conftest import running, wait_until, worker_of
+from tests.faults.conftest import OK, Load, front_end
 
 IMAGE = encode(draw_field(2), "JPEG")
 
@@ -33,23 +34,23 @@ def head(settings, length: int) -> bytes:
 
 
 def test_worker_killed(endangered, record):
-    before = worker_pid(endangered)
+    before = worker_of(endangered)
     with Load(endangered) as load:
         cause = time.monotonic()
-        os.kill(before, signal.SIGKILL)
+        before.kill()
         load.wait_for_success(cause)
-        seen = record("worker killed", "SIGKILL", load, cause)
+    seen = record("worker killed", "SIGKILL", load, cause)
     assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
     assert {o.what for o in load.clients} == {OK}
-    assert worker_pid(endangered) != before
+    assert worker_of(endangered) != before
 
 
 def test_worker_stuck(endangered, record):
     with Load(endangered) as load:
         cause = time.monotonic()
-        os.kill(worker_pid(endangered), signal.SIGSTOP)
+        worker_of(endangered).suspend()
         load.wait_for_success(cause)
-        seen = record("worker stuck", "SIGSTOP", load, cause)
+    seen = record("worker stuck", "SIGSTOP", load, cause)
     assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
     assert {o.what for o in load.clients} == {OK}
 
@@ -60,7 +61,7 @@ def test_front_end_killed(endangered, record):
         cause = time.monotonic()
         front_end(endangered).kill()
         load.wait_for_success(cause)
-        seen = record("front end killed", "SIGKILL", load, cause)
+    seen = record("front end killed", "SIGKILL", load, cause)
     assert "connection closed" in seen
     assert set(seen) <= {OK, "connection closed", "connection refused", *starting(seen)}
     assert {o.what for o in load.clients} <= {OK, "ServiceDown", "ServiceBusy", *NOT_YET}
@@ -87,16 +88,14 @@ def test_archive_corrupted_before_a_reload(endangered, store, record):
         assert not Management.from_settings(endangered).is_live() or not is_ready(endangered)
         archive.write_bytes(content)
         load.wait_for_success(cause)
-        seen = record(
-            "archive corrupted, front end killed", "cut to half; restored after 15 s", load, cause
-        )
-    assert OK in seen
+    seen = record(
+        "archive corrupted, front end killed", "cut to half; restored after 15 s", load, cause
+    )
+    assert set(seen) <= {OK, "connection closed", "connection refused", *starting(seen)}
     assert "runs without the model" in (endangered.run_dir / "logs" / "console.log").read_text()
 
 
 def is_ready(settings) -> bool:
-    from serve.errors import ServeError
-
     try:
         return Management.from_settings(settings).is_ready()
     except ServeError:
@@ -110,7 +109,7 @@ def test_clients_gone_in_mid_upload(endangered, record):
             with socket.create_connection((HOST, endangered.inference_port)) as client:
                 client.sendall(head(endangered, len(IMAGE)) + IMAGE[: len(IMAGE) // 2])
         load.wait_for_success(time.monotonic())
-        seen = record("clients gone in mid-upload", "50 connections closed", load, cause)
+    seen = record("clients gone in mid-upload", "50 connections closed", load, cause)
     assert set(seen) == {OK}
 
 
@@ -128,7 +127,7 @@ def test_slow_clients(endangered, record):
         answers = [client.recv(12) for client in slow]
         for client in slow:
             client.close()
-        seen = record("slow clients", "50 bodies sent over 5 s", load, cause)
+    seen = record("slow clients", "50 bodies sent over 5 s", load, cause)
     assert set(answers) == {b"HTTP/1.1 200"}
     assert set(seen) == {OK}
 
@@ -138,7 +137,7 @@ def test_queue_full(endangered, record):
         cause = time.monotonic()
         outcomes = load.burst(IMAGE, 300)
         load.wait_for_success(time.monotonic())
-        record("queue full", "300 requests at once on top", load, cause)
+    record("queue full", "300 requests at once on top", load, cause)
     assert {outcome[:4] for outcome in outcomes} == {OK, "503 "}
     assert {o.what for o in load.clients} <= {OK, "ServiceBusy"}
 
@@ -148,7 +147,7 @@ def test_more_huge_bodies_than_memory(endangered, record):
         cause = time.monotonic()
         outcomes = load.burst(IMAGE + bytes(60_000_000), 40)
         load.wait_for_success(time.monotonic())
-        record("more huge bodies than memory", "40 bodies of 60 MB at once on top", load, cause)
+    record("more huge bodies than memory", "40 bodies of 60 MB at once on top", load, cause)
     assert all(outcome.startswith(("413 ", "50", "connection ")) for outcome in outcomes)
     assert {o.what for o in load.clients} <= {OK, "ServiceDown", "ServiceBusy", *NOT_YET}
 
@@ -161,7 +160,7 @@ def test_token_expires_in_the_middle_of_a_run(store, record):
         while tokens.get("inference") == old:
             time.sleep(0.5)
         load.wait_for_success(time.monotonic())
-        seen = record("token expires in mid-run", "tokens of two minutes", load, cause)
+    seen = record("token expires in mid-run", "tokens of two minutes", load, cause)
     assert {o.what for o in load.clients} == {OK}
     # A request on its way while another program renews the token is refused.
     assert all(what == OK or "Token" in what for what in seen)
@@ -195,9 +194,9 @@ def test_disk_full(store, small_disk, record):
             (small_disk / "filler").unlink()
             freed = requests.post(url, files=big, headers=headers, timeout=60)
             load.wait_for_success(time.monotonic())
-            seen = record("disk full", "the run folder's file system filled up", load, cause)
+        seen = record("disk full", "the run folder's file system filled up", load, cause)
         assert set(seen) == {OK}
         assert (full.status_code, freed.status_code) == (200, 200)
         log = settings.run_dir / "logs" / "requests.log"
-        while freed.headers["x-request-id"] not in log.read_text():  # it is written to again
-            time.sleep(0.1)
+        # It is written to again.
+        wait_until(lambda: freed.headers["x-request-id"] in log.read_text())

@@ -7,14 +7,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil
 import pytest
 import requests
 from rich.progress import track
 
-from serve.management import Management
-from serve.settings import Settings
 from serve.tokens import Tokens
+from tests.conftest import worker_of
 from tests.fuzz.memory import course_of, growth_of, megabytes
 from tests.fuzz.mutations import corpus, mutate
 
@@ -63,17 +61,6 @@ CONNECTIONS = 8
 WARM_UP = 1000  # requests
 
 
-@pytest.fixture
-def worker(service: Settings):
-    """Return the process that TorchServe has answer."""
-
-    def find() -> psutil.Process:
-        (worker,) = Management.from_settings(service).describe()["workers"]
-        return psutil.Process(worker["pid"])
-
-    return find
-
-
 def odd_request(rng: random.Random, files: list[bytes]) -> dict[str, Any]:
     """Make a request that HTTP and form parsers accept; what is in it is damaged."""
     images = [mutate(rng, files) for _ in range(rng.choice((1, 1, 2, 4)))]
@@ -102,9 +89,7 @@ def odd_request(rng: random.Random, files: list[bytes]) -> dict[str, Any]:
             return {"data": rng.choice(BODIES), "headers": headers}
 
 
-def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(
-    pytestconfig, console, service, worker
-):
+def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(pytestconfig, console, service):
     count = pytestconfig.getoption("fuzz_requests")
     files = corpus()
     tokens = Tokens(service.key_file, service.management_url)
@@ -116,7 +101,7 @@ def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(
         request["headers"]["Authorization"] = f"Bearer {tokens.get('inference')}"
         return requests.post(f"{service.inference_url}/{api}/breakhis", timeout=60, **request)
 
-    first = worker()
+    first = worker_of(service)
     memory, statuses, failed = [], Counter(), {}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         responses = pool.map(send, range(count))
@@ -128,7 +113,7 @@ def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(
     course = course_of(memory)
     console.print(f"{dict(statuses)}; memory in the course {megabytes(course)}")
     assert failed == {}
-    assert worker().pid == first.pid
+    assert worker_of(service).pid == first.pid
     assert first.is_running()
     # A short run is nothing but warming up: the largest images come at any time.
     assert growth_of(course) < 0.05 or count < WARM_UP
@@ -160,9 +145,9 @@ BROKEN_FORMS = {
 
 @pytest.mark.parametrize("name", BROKEN_FORMS)
 def test_a_broken_form_is_answered_by_torchserve_itself_and_harms_no_worker(
-    service, authorization, field_png, worker, name
+    service, authorization, field_png, name
 ):
-    before = worker().pid
+    before = worker_of(service).pid
     content_type, body = BROKEN_FORMS[name]
     url = f"{service.inference_url}/predictions/breakhis"
     headers = {**authorization, "Content-Type": content_type}
@@ -171,4 +156,4 @@ def test_a_broken_form_is_answered_by_torchserve_itself_and_harms_no_worker(
     assert refused.json()["message"]
     good = requests.post(url, data=field_png, headers=authorization, timeout=60)
     assert good.status_code == 200
-    assert worker().pid == before
+    assert worker_of(service).pid == before

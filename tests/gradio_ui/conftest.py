@@ -1,7 +1,6 @@
 """Visitors: a headless Chromium on the page, over a running TorchServe."""
 
 import re
-import time
 import zipfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from playwright.sync_api import Locator, Page
 
 from scripts.drawn_fields import draw_field, encode
 from serve.settings import Settings
-from tests.conftest import ROOT, processes_of
+from tests.conftest import ROOT
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
@@ -123,16 +122,3 @@ def screenshot(request):
 def uploads_of(service: Settings) -> list[Path]:
     """Every file that a visitor has sent and that is still there."""
     return [path for path in (service.run_dir / "uploads").rglob("*") if path.is_file()]
-
-
-def worker_of(service: Settings):
-    """The process that runs the model."""
-    (worker,) = [p for p in processes_of(service) if any("worker" in arg for arg in p.cmdline())]
-    return worker
-
-
-def wait_until(true, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)

@@ -11,8 +11,8 @@ import requests
 from gradio_client import Client, handle_file
 
 from serve.management import Management
-from tests.conftest import ROOT
-from tests.gradio_ui.conftest import uploads_of, wait_until
+from tests.conftest import ROOT, wait_until
+from tests.gradio_ui.conftest import uploads_of
 
 SECONDS = 30
 

@@ -6,7 +6,8 @@ from gradio_ui.picture import data_url
 from gradio_ui.verdict import RESEARCH_ONLY
 from scripts.drawn_fields import draw_field, encode
 from serve.torchserve import TorchServe
-from tests.gradio_ui.conftest import uploads_of, wait_until
+from tests.conftest import wait_until
+from tests.gradio_ui.conftest import uploads_of
 
 
 def test_upload_shows_verdict_bar_and_heat_map(visitor, client, service, field_file, screenshot):

@@ -4,10 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +15,9 @@ import requests
 
 from scripts.build_mar import MODEL_STORE, build
 from serve.management import Management
-from serve.ports import free_port
 from serve.settings import Settings
 from serve.tokens import Tokens
-from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, environment, rewrite_archive, running
 
 CONNECTIONS = 16
 SERVED = json.loads((MODEL_STORE / "manifest.json").read_text())["version"]
@@ -39,32 +35,19 @@ def versions(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     good = store / "breakhis-2.0.mar"
     build(model, good)
     (store / "truncated.mar").write_bytes(good.read_bytes()[:1_000_000])
-    _rewritten(good, "tampered.mar", "svm.pkl", lambda pickled: pickled[:-1] + b"!")
+    rewrite_archive(good, store / "tampered.mar", "svm.pkl", lambda pickled: pickled[:-1] + b"!")
     answer = b"json.dumps(answer.to_json())"
-    _rewritten(good, "wrong.mar", "breakhis_handler.py", lambda code: code.replace(answer, b"'{}'"))
+    rewrite_archive(
+        good, store / "wrong.mar", "breakhis_handler.py", lambda code: code.replace(answer, b"'{}'")
+    )
     return store
-
-
-def _rewritten(good: Path, name: str, entry: str, change: Callable[[bytes], bytes]) -> None:
-    with zipfile.ZipFile(good) as source, zipfile.ZipFile(good.with_name(name), "w") as target:
-        for each in source.namelist():
-            content = source.read(each)
-            if each == entry:
-                assert change(content) != content
-                content = change(content)
-            target.writestr(each, content)
 
 
 @pytest.fixture(scope="session")
 def changing(versions: Path) -> Iterator[Settings]:
     """A running TorchServe of its own; each test leaves the served version alone in it."""
-    # Not pytest's own folder, whose path is too long for sockets.
-    with tempfile.TemporaryDirectory(prefix="breakhis-") as run_dir:
-        settings = Settings(free_port(), free_port(), free_port(), versions, Path(run_dir))
-        torchserve = TorchServe(settings)
-        torchserve.start()
+    with running(model_store=versions) as settings:
         yield settings
-        torchserve.stop()
 
 
 def registered(settings: Settings) -> dict[str, bool]:

@@ -18,22 +18,18 @@ from serve.errors import BadSetting, StartFailed
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment, free_settings, processes_of
+from tests.conftest import ROOT, environment, processes_of, running
 from tests.serve.conftest import run
 
 
 @pytest.fixture(scope="module", autouse=True)
 def aging(archive):
     """A service with tokens of one minute, started before all other tests."""
-    for settings in free_settings(token_minutes=1):
-        service = TorchServe(settings)
-        service.start()
+    with running(token_minutes=1) as settings:
         key = json.loads(settings.key_file.read_text())["inference"]["key"]
         headers = {"Authorization": f"Bearer {key}"}
         assert requests.get(f"{settings.inference_url}/ping", headers=headers).status_code == 200
         yield settings
-        if service.process() is not None:
-            service.stop()
 
 
 def test_predict_prints_a_table(service, field_png, tmp_path):

@@ -1,14 +1,10 @@
 """`python -m serve models`, and its counterparts in TorchServe's own API."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +12,7 @@ from serve.archive import Archive
 from serve.client import Client
 from serve.management import Management
 from serve.settings import Settings
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, run_snippet
 from tests.serve.conftest import SERVED, registered, run, under_load
 
 SWITCHING_SECONDS = 8
@@ -29,21 +25,7 @@ WITH_SERVE, WITH_CURL = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
 @pytest.mark.parametrize("steps", [WITH_SERVE, WITH_CURL], ids=["serve", "curl"])
 def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
     (tmp_path / "field.png").write_bytes(field_png)
-    for default, port in [
-        ("127.0.0.1:8080", changing.inference_port),
-        ("127.0.0.1:8081", changing.management_port),
-    ]:
-        steps = steps.replace(default, f"127.0.0.1:{port}")
-    steps = steps.replace("/1.3/", f"/{SERVED}/")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", "set -euxo pipefail\n" + steps.replace("curl ", "curl -sS -f ")],
-        cwd=tmp_path,
-        env=environment(changing, PATH=path, PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_snippet("sh", steps.replace("/1.3/", f"/{SERVED}/"), changing, tmp_path)
     assert done.returncode == 0, done.stderr
     assert registered(changing) == {SERVED: True}
 
