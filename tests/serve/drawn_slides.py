@@ -73,13 +73,14 @@ def _tiles(size, regions, shrink: int) -> Iterator[bytes]:
     width, height = size
     for top in range(0, -(-height // shrink), TILE):
         for left in range(0, -(-width // shrink), TILE):
-            tile = WHITE.copy()
+            tile = None
             for (x, y), pixels in small.items():
                 rows, columns = pixels.shape[:2]
                 # Where tile and region overlap, on this level.
                 first_y, last_y = max(top, y), min(top + TILE, y + rows)
                 first_x, last_x = max(left, x), min(left + TILE, x + columns)
                 if first_y < last_y and first_x < last_x:
+                    tile = WHITE.copy() if tile is None else tile
                     seen = pixels[first_y - y : last_y - y, first_x - x : last_x - x]
                     tile[first_y - top : last_y - top, first_x - left : last_x - left] = seen
-            yield glass if (tile == 255).all() else zlib.compress(tile.tobytes())
+            yield glass if tile is None else zlib.compress(tile.tobytes(), 1)
