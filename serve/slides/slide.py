@@ -110,6 +110,12 @@ class Slide:
         """Close the file."""
         self._slide.close()
 
+    @property
+    def overview_cost(self) -> int:
+        """How many pixels are read for the overview."""
+        width, height = self._slide.level_dimensions[self._overview_level()[1]]
+        return width * height
+
     def overview(self) -> np.ndarray:
         """Return the whole slide, at most `OVERVIEW_SIDE` pixels wide and high.
 
@@ -125,9 +131,8 @@ class Slide:
         SlideUnreadable
             The slide is damaged.
         """
-        shrink = max(1.0, self.width / OVERVIEW_SIDE, self.height / OVERVIEW_SIDE)
+        shrink, level = self._overview_level()
         width, height = (max(1, round(side / shrink)) for side in (self.width, self.height))
-        level = self._slide.get_best_level_for_downsample(shrink)
         step = max(1, int(BLOCK_SIDE * self._slide.level_downsamples[level] / shrink))
         overview = np.empty((height, width, 3), np.uint8)
         for y in range(0, height, step):
@@ -156,6 +161,10 @@ class Slide:
         level = self._slide.get_best_level_for_downsample(ROUNDING * min(across, down))
         size = place.width, place.height
         return self._read((place.x, place.y), size, (FIELD_WIDTH, FIELD_HEIGHT), level)
+
+    def _overview_level(self) -> tuple[float, int]:
+        shrink = max(1.0, self.width / OVERVIEW_SIDE, self.height / OVERVIEW_SIDE)
+        return shrink, self._slide.get_best_level_for_downsample(shrink)
 
     def _read(
         self,

@@ -1,6 +1,7 @@
 """Where on a slide there is tissue to judge."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -41,14 +42,12 @@ def find_places(slide: Slide, overview: np.ndarray, min_tissue: float) -> list[P
     return places
 
 
-def _grid(slide: Slide) -> list[Place]:
+def _grid(slide: Slide) -> Iterator[Place]:
     across, down = slide.field_size
     width, height = round(across), round(down)
-    return [
-        Place(row, column, round(column * across), round(row * down), width, height)
-        for row in range(math.ceil(slide.height / down))
-        for column in range(math.ceil(slide.width / across))
-    ]
+    for row in range(math.ceil(slide.height / down)):
+        for column in range(math.ceil(slide.width / across)):
+            yield Place(row, column, round(column * across), round(row * down), width, height)
 
 
 def _share(stained: np.ndarray, place: Place, slide: Slide) -> float:
