@@ -56,6 +56,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
     from gradio_ui.app import CSS, THEME, build_page  # noqa: PLC0415
     from gradio_ui.gate import Gate  # noqa: PLC0415
     from gradio_ui.retention import CountUploads  # noqa: PLC0415
+    from gradio_ui.uploads import MAX_UPLOAD  # noqa: PLC0415
 
     data = os.environ.get("BREAKHIS_DATA")
     examples, origin = example_fields(Path(data) if data else None)
@@ -70,7 +71,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         quiet=True,
         theme=THEME,
         css=CSS,
-        max_file_size="256mb",  # a zip with the images of one patient
+        max_file_size=MAX_UPLOAD,
         footer_links=[],
         run_history=False,
         enable_monitoring=False,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, verdict
+from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, slide_tab, verdict
 from gradio_ui.gate import fetch_no_address
 from gradio_ui.uploads import take_as_sent
 from serve.client import Client
@@ -73,6 +73,8 @@ def build_page(
             field_tab.build(client, model, examples, origin)
         with gr.Tab("Patient"):
             patient_tab.build(client, model)
+        with gr.Tab("Whole slide"):
+            slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)
         with gr.Tab("Programs"):

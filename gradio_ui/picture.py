@@ -6,7 +6,7 @@ from html import escape
 
 from PIL import Image
 
-# Of the heat map over the field, in percent, until the reader moves the slider.
+# Of the heat map over a field, in percent.
 OPACITY = 70
 LEGEND = (
     "Compared with an average field, orange tissue moved the decision towards malignant, "
@@ -39,7 +39,7 @@ def data_url(content: bytes, media_type: str) -> str:
 
 
 def over_field(field: bytes, heatmap: bytes, name: str) -> str:
-    """Lay a heat map over its field, with a slider for its opacity.
+    """Lay a heat map over its field.
 
     Parameters
     ----------
@@ -50,14 +50,34 @@ def over_field(field: bytes, heatmap: bytes, name: str) -> str:
     name : str
         Of the file, in plain text.
     """
+    shows, heatmap_shows = f"The field {name}", "Heat map: where the model looked"
+    return layers(field, heatmap, OPACITY, shows, heatmap_shows, LEGEND)
+
+
+def layers(
+    below: bytes, heatmap: bytes, opacity: int, shows: str, heatmap_shows: str, legend: str
+) -> str:
+    """Lay a heat map over a picture, with a slider for its opacity.
+
+    Parameters
+    ----------
+    below : bytes
+        JPEG.
+    heatmap : bytes
+        PNG of the same size.
+    opacity : int
+        Of the heat map, in percent, until the reader moves the slider.
+    shows, heatmap_shows, legend : str
+        What is seen, in plain text.
+    """
     # The slider works in the page alone: no request is sent.
     slide = "this.closest('.picture').style.setProperty('--opacity', this.value / 100)"
     return (
-        f'<figure class="picture" style="--opacity: {OPACITY / 100}"><div class="layers">'
-        f'<img src="{data_url(field, "image/jpeg")}" alt="The field {escape(name)}">'
-        f'<img class="heatmap" src="{data_url(heatmap, "image/png")}"'
-        ' alt="Heat map: where the model looked"></div>'
-        f'<label>Opacity of the heat map <input type="range" min="0" max="100" value="{OPACITY}" '
+        f'<figure class="picture" style="--opacity: {opacity / 100}"><div class="layers">'
+        f'<img src="{data_url(below, "image/jpeg")}" alt="{escape(shows)}">'
+        f'<img class="heatmap" src="{data_url(heatmap, "image/png")}" '
+        f'alt="{escape(heatmap_shows)}"></div>'
+        f'<label>Opacity of the heat map <input type="range" min="0" max="100" value="{opacity}" '
         f'oninput="{slide}"></label>'
-        f"<figcaption>{LEGEND}</figcaption></figure>"
+        f"<figcaption>{escape(legend)}</figcaption></figure>"
     )

@@ -77,8 +77,8 @@ def measure(pixels: np.ndarray) -> TissueMeasures:
         RGB.
     """
     small = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    red, green, blue = (_density(channel) for channel in cv2.split(small))
-    stained = cv2.add(cv2.add(red, green), blue) > 3 * STAINED
+    red, green, blue = densities = optical_densities(small)
+    stained = is_stained(densities)
     # Haematoxylin and eosin both absorb green light most, as DAB does blue and methyl blue red.
     # Reference: Ruifrok, Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
     he = green > cv2.max(red, blue)
@@ -89,6 +89,32 @@ def measure(pixels: np.ndarray) -> TissueMeasures:
         sharpness=sharpness,
         aspect_ratio=pixels.shape[1] / pixels.shape[0],
     )
+
+
+def optical_densities(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return the optical density against glass of each channel of a picture.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+        RGB.
+
+    Returns
+    -------
+    list of 3 ndarray of float32, shape (height, width)
+    """
+    return [_density(channel) for channel in cv2.split(pixels)]
+
+
+def is_stained(densities: list[np.ndarray]) -> np.ndarray:
+    """Tell which pixels are stained tissue, from `optical_densities`.
+
+    Returns
+    -------
+    ndarray of bool, shape (height, width)
+    """
+    red, green, blue = densities
+    return cv2.add(cv2.add(red, green), blue) > 3 * STAINED
 
 
 def _density(channel: np.ndarray) -> np.ndarray:

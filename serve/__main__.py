@@ -136,6 +136,14 @@ def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
     return table
 
 
+def judge_slide(settings: Settings, given: argparse.Namespace) -> int:
+    """Judge a whole slide in this process; see `serve.slides.command`."""
+    # With the model and its libraries, which take seconds to import.
+    from serve.slides import command  # noqa: PLC0415
+
+    return command.judge_slide(settings, given.slide, given.out)
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -170,6 +178,13 @@ def main() -> int:
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=lambda settings, given: predict(settings, given.images, given.json))
+
+    command = commands.add_parser(
+        "slide", help="judge the tissue of a whole slide, without the service"
+    )
+    command.add_argument("slide", type=Path, metavar="SLIDE", help="TIFF, SVS, NDPI or DICOM")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="for the results")
+    command.set_defaults(run=judge_slide)
 
     models.add_commands(commands)
 

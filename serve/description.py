@@ -19,6 +19,8 @@ class Description:
     rule : DecisionRule
     tolerated_risk : float
         Chance of being wrong above which no verdict is given, 0 to 1.
+    min_tissue : float
+        Share of a field that must be stained, 0 to 1.
     evaluation : dict
         The figures.
     card : str
@@ -31,6 +33,7 @@ class Description:
     engine: str
     rule: DecisionRule
     tolerated_risk: float
+    min_tissue: float
     evaluation: dict[str, Any]
     card: str
     plots: dict[str, str]
@@ -44,6 +47,7 @@ class Description:
             own["engine"],
             DecisionRule(**manifest["decision_rule"]),
             manifest["training"]["tolerated_risk"],
+            manifest["tissue_limits"]["min_tissue"],
             own["evaluation"],
             own["card"].split("---\n", 2)[-1].strip(),
             own["plots"],

@@ -94,3 +94,19 @@ class DrainFailed(ServeError):
 
 class NothingToRollBackTo(ServeError):
     """No other archive was served before."""
+
+
+class SlideUnreadable(ServeError):
+    """The file is no slide, is damaged, or can't be opened."""
+
+
+class SlideHasNoScale(ServeError):
+    """The slide does not say how large its pixels are, or they can't be used."""
+
+
+class NoTissueFound(ServeError):
+    """Nothing on the slide is stained."""
+
+
+class FolderUnusable(ServeError):
+    """Results can't be written into the folder."""

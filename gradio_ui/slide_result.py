@@ -1,0 +1,105 @@
+"""What is shown of a whole slide: overview with heat map, best fields and links, as HTML."""
+
+from collections.abc import Sequence
+from html import escape
+
+import cv2
+import numpy as np
+
+from gradio_ui import verdict
+from gradio_ui.picture import data_url, layers
+from serve.slides.exports import to_csv, to_geojson
+from serve.slides.heat_map import HeatMap
+from serve.slides.scoring import ScoredField
+from serve.slides.summary import EXPLORATORY, Summary
+
+# In percent: the heat map is drawn half transparent.
+OPACITY = 100
+LEGEND = (
+    "Orange fields have a high probability of malignancy, blue ones a low one, pale ones neither. "
+    "A line across: uncertain. A cross: rejected, unlike every field that the model learnt from."
+)
+
+
+def progress_bar(done: int, total: int) -> str:
+    """Return a bar that counts fields."""
+    return (
+        f'<label class="progress">{done} of {total} fields '
+        f'<progress value="{done}" max="{total}"></progress></label>'
+    )
+
+
+def picture(overview: np.ndarray, heat_map: HeatMap, name: str) -> str:
+    """Lay the heat map, as far as it has come, over the slide's overview.
+
+    Parameters
+    ----------
+    overview : ndarray of uint8, shape (height, width, 3)
+        RGB.
+    heat_map : HeatMap
+    name : str
+        Of the file, in plain text.
+    """
+    return layers(
+        encoded(overview, ".jpg"),
+        encoded(heat_map.layer, ".png"),
+        OPACITY,
+        f"The slide {name}",
+        "Heat map: the probability of malignancy of each field",
+        LEGEND,
+    )
+
+
+def encoded(pixels: np.ndarray, format: str) -> bytes:
+    """Encode RGB or RGBA pixels as ``.png`` or ``.jpg``."""
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    _, picture = cv2.imencode(format, cv2.cvtColor(pixels, order))
+    return picture.tobytes()
+
+
+def summary(scored: Sequence[ScoredField], found: int) -> str:
+    """Return the counts, which are no verdict of the slide, as HTML."""
+    together = Summary.of(scored)
+    lines = together.lines()
+    if len(scored) < found:
+        lines.append(
+            f"{found} fields hold tissue; {len(scored)} of them were judged. The command line "
+            "judges all: python -m serve slide."
+        )
+    model = together.model
+    return verdict.box(
+        "waiting",
+        "Fields of the slide",
+        [*lines, EXPLORATORY],
+        footer=f"Model {model['name']} {model['version']}.",
+    )
+
+
+def downloads(scored: Sequence[ScoredField], heat_map: HeatMap) -> str:
+    """Return links that hold heat map, GeoJSON and table themselves."""
+    links = (
+        ("heatmap.png", "image/png", heat_map.to_png(), "Heat map as PNG"),
+        ("fields.geojson", "application/geo+json", to_geojson(scored), "GeoJSON for QuPath"),
+        ("fields.csv", "text/csv", to_csv(scored), "Table as CSV"),
+    )
+    return "".join(
+        f'<a class="download" download="{name}" href="{data_url(content, kind)}">{text}</a>'
+        for name, kind, content, text in links
+    )
+
+
+def gallery(highest: Sequence[tuple[ScoredField, bytes]]) -> str:
+    """Show the fields of the highest probability, each with its JPEG."""
+    if not highest:
+        return ""
+    figures = "".join(
+        f'<figure><img alt="Field in row {each.place.row}, column {each.place.column}" '
+        f'src="{data_url(jpeg, "image/jpeg")}"><figcaption>{each.answer.probability:.0%}, '
+        f"{escape(each.answer.verdict)}; row {each.place.row}, column {each.place.column} "
+        f"(pixel {each.place.x}, {each.place.y})</figcaption></figure>"
+        for each, jpeg in highest
+    )
+    return (
+        "<h3>Fields with the highest probability of malignancy</h3>"
+        f'<div class="heatmaps">{figures}</div>'
+    )

@@ -1,0 +1,240 @@
+"""A whole slide: its overview, a heat map that grows on it, and its highest-scoring fields."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from gradio_ui import slide_result as result
+from gradio_ui import verdict
+from gradio_ui.errors import UnreadableUpload
+from gradio_ui.picture import shrink
+from gradio_ui.retention import delete
+from gradio_ui.uploads import DELETED, MAX_UPLOAD, Received
+from serve.client import Client, Prediction
+from serve.description import RunningModel
+from serve.errors import ImageRefused, NoTissueFound, ServeError, SlideHasNoScale, SlideUnreadable
+from serve.slides.heat_map import HeatMap
+from serve.slides.scoring import Judge, ScoredField, score
+from serve.slides.slide import Place, Slide
+from serve.slides.summary import EXPLORATORY
+from serve.slides.tissue_places import find_places
+
+# A visitor waits for about a minute, and others get through meanwhile.
+MAX_FIELDS = 1000
+# Pixels read for the overview. A slide without small levels has more, and would take minutes.
+MAX_OVERVIEW_COST = 400_000_000
+# Fields shown as pictures.
+SHOWN = 8
+# Seconds between two looks at the picture.
+REFRESH = 1.0
+# Slides at a time; the others wait.
+SLIDES, RUNS = "slides", 1
+
+INTRODUCTION = (
+    "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
+    f"SVS or NDPI, one file of at most {MAX_UPLOAD.upper()}. At most {MAX_FIELDS:,} fields with "
+    "tissue are judged, spread over the slide; `python -m serve slide` judges all, and takes "
+    "slides of any size. The upload is deleted as soon as it is judged.\n\n"
+    f"**{EXPLORATORY}**"
+)
+MODEL_CHANGED = (
+    "The service's model was changed while the fields were judged. Send the slide again."
+)
+REFUSALS = (SlideUnreadable, SlideHasNoScale, NoTissueFound, UnreadableUpload)
+
+
+@dataclass
+class Run:
+    """What is known of a slide so far.
+
+    Attributes
+    ----------
+    heat_map : HeatMap
+    found : int
+        Fields with tissue, of which not all may be judged.
+    scored : list of ScoredField
+    highest : list of tuple of ScoredField and bytes
+        Those of the highest probability with their JPEG, the highest first.
+    """
+
+    heat_map: HeatMap
+    found: int
+    scored: list[ScoredField] = field(default_factory=list)
+    highest: list[tuple[ScoredField, bytes]] = field(default_factory=list)
+
+    def add(self, scored: ScoredField, slide: Slide) -> None:
+        """Take one more field."""
+        self.scored.append(scored)
+        self.heat_map.add(scored)
+        probability = scored.answer.probability
+        full = len(self.highest) == SHOWN
+        if scored.answer.verdict == "rejected" or (
+            full and probability <= self.highest[-1][0].answer.probability
+        ):
+            return
+        jpeg = shrink(result.encoded(slide.field(scored.place), ".png"))
+        self.highest.append((scored, jpeg))
+        self.highest.sort(key=lambda each: each[0].answer.probability, reverse=True)
+        del self.highest[SHOWN:]
+
+
+def build(client: Client, model: RunningModel) -> None:
+    """Build the tab's content.
+
+    Parameters
+    ----------
+    client : Client
+    model : RunningModel
+    """
+
+    def stop(run: Run | None, sent: list[Received]) -> str:
+        if run is None:  # it had not begun; else it deletes the slide itself
+            delete(sent)
+        message = "What follows is of the fields that were judged before."
+        return verdict.box("waiting", "Cancelled", [message])
+
+    def clear() -> tuple:
+        # The slide before must not stay in sight beside the next one's progress.
+        off, on = gr.update(interactive=False), gr.update(interactive=True)
+        return off, on, None, "", "", "", "", ""
+
+    def unlock() -> tuple:
+        return gr.update(interactive=True), gr.update(interactive=False), None
+
+    gr.Markdown(INTRODUCTION)
+    run = gr.State(time_to_live=3600)
+    file = gr.File(label="A whole slide", height=140, elem_id="slide-file")
+    with gr.Row():
+        start = gr.Button("Judge the slide", variant="primary")
+        cancel = gr.Button("Cancel the slide", variant="stop", interactive=False)
+    progress = gr.HTML(elem_id="slide-progress")
+    together = gr.HTML(elem_id="slide-summary")
+    downloads = gr.HTML(elem_id="slide-downloads")
+    picture = gr.HTML(elem_id="slide-picture")
+    gallery = gr.HTML(elem_id="slide-gallery")
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    buttons = [start, cancel]
+    outcome = [together, downloads, gallery]
+    start.click(
+        clear,
+        None,
+        [*buttons, run, progress, picture, *outcome],
+        queue=False,
+        show_progress="hidden",
+        **private,
+    )
+    judged = start.click(
+        partial(judge, client, model),
+        file,
+        [run, progress, picture],
+        concurrency_id=SLIDES,
+        concurrency_limit=RUNS,
+        show_progress_on=progress,
+        **private,
+    )
+    done = judged.then(conclude, run, [run, *outcome], **private)
+    done.then(unlock, None, [*buttons, file], show_progress="hidden", **private)
+    # A run that is cancelled is followed by its conclusion all the same.
+    cancel.click(stop, [run, file], progress, cancels=[judged], **private)
+
+
+def judge(
+    client: Client, model: RunningModel, sent: list[Received]
+) -> Generator[tuple[Run | None, str, str], None, None]:
+    """Judge a slide, and delete the upload at the end, however it comes.
+
+    Yields
+    ------
+    run : Run or None
+        None until the tissue is found.
+    progress, picture : str
+        HTML.
+    """
+    run, picture = None, ""
+    if not sent:
+        yield None, verdict.box("waiting", "No slide yet", ["Choose a slide first."]), ""
+        return
+    try:
+        with _open(sent[0]) as slide:
+            yield None, verdict.box("waiting", "Looking for tissue", []), ""
+            overview = slide.overview()
+            places = find_places(slide, overview, model.describe().min_tissue)
+            run = Run(HeatMap(slide, overview), len(places))
+            chosen = _spread(places)
+            picture = result.picture(overview, run.heat_map, slide.name)
+            yield run, result.progress_bar(0, len(chosen)), picture
+            shown = time.monotonic()
+            with closing(score(slide, chosen, _over(client))) as scored:
+                for each in scored:
+                    run.add(each, slide)
+                    if time.monotonic() - shown > REFRESH:
+                        picture = result.picture(overview, run.heat_map, slide.name)
+                        yield run, result.progress_bar(len(run.scored), len(chosen)), picture
+                        shown = time.monotonic()
+            picture = result.picture(overview, run.heat_map, slide.name)
+            yield run, result.progress_bar(len(run.scored), len(chosen)), picture
+    except REFUSALS as error:
+        yield run, verdict.box("refused", "Slide refused", [str(error)]), picture
+    except ServeError as error:
+        yield run, verdict.trouble(str(error)), picture
+    finally:
+        delete(sent)
+
+
+def conclude(run: Run | None) -> tuple[None, str, str, str]:
+    """Put a slide's fields together.
+
+    Returns
+    -------
+    run : None
+        Nothing of it is kept.
+    together, downloads, gallery : str
+        HTML.
+    """
+    if run is None or not run.scored:
+        return None, "", "", ""
+    if len({each.answer.model["sha256"] for each in run.scored}) > 1:
+        return None, verdict.trouble(MODEL_CHANGED), "", ""
+    together = result.summary(run.scored, run.found)
+    return None, together, result.downloads(run.scored, run.heat_map), result.gallery(run.highest)
+
+
+def _open(sent: Received) -> Slide:
+    if not sent.path.exists():
+        raise UnreadableUpload(DELETED)
+    slide = Slide.open(sent.path, sent.name)
+    if slide.overview_cost > MAX_OVERVIEW_COST:
+        with slide:
+            raise UnreadableUpload(
+                "The slide has no small levels, so finding its tissue would take minutes. Save it "
+                "as a pyramid, or use the command line: python -m serve slide."
+            )
+    return slide
+
+
+def _spread(places: Sequence[Place]) -> list[Place]:
+    """Choose at most `MAX_FIELDS` of the places, evenly."""
+    chosen = np.linspace(0, len(places) - 1, min(MAX_FIELDS, len(places))).round().astype(int)
+    return [places[index] for index in chosen]
+
+
+def _over(client: Client) -> Judge:
+    """Judge over the service; what is sent is lossless."""
+
+    def judge_fields(fields: Sequence[np.ndarray]) -> list[Prediction]:
+        answers = client.predict_many([result.encoded(pixels, ".png") for pixels in fields])
+        predictions = []
+        for answer in answers:
+            if isinstance(answer, ImageRefused):
+                raise answer
+            predictions.append(answer)
+        return predictions
+
+    return judge_fields

@@ -1,0 +1,74 @@
+"""A slide's fields for other programs: a table, and GeoJSON for QuPath."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB
+from serve.slides.scoring import ScoredField
+from serve.slides.summary import EXPLORATORY
+
+COLUMNS = (
+    *("row", "column", "x", "y", "width", "height"),
+    *("verdict", "label", "probability", "decision", "warnings"),
+    *("model", "version", "sha256"),
+)
+COLOURS = {
+    "malignant": [int(part) for part in MALIGNANT_RGB],
+    "benign": [int(part) for part in BENIGN_RGB],
+    "uncertain": [245, 245, 245],
+    "rejected": [128, 128, 128],
+}
+
+
+def to_csv(scored: Sequence[ScoredField]) -> bytes:
+    """Return a row for each field; places and sizes are in pixels of level 0."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for place, answer in scored:
+        warnings = " ".join(warning["code"] for warning in answer.warnings)
+        writer.writerow(
+            [
+                *place,
+                *(answer.verdict, answer.label, answer.probability, answer.decision, warnings),
+                *(answer.model[part] for part in ("name", "version", "sha256")),
+            ]
+        )
+    # Spreadsheets take a file without a mark for something other than UTF-8.
+    return text.getvalue().encode("utf-8-sig")
+
+
+def to_geojson(scored: Sequence[ScoredField]) -> bytes:
+    """Return the fields as tiles that QuPath 0.4 and later reads.
+
+    Coordinates are pixels of level 0 from the upper left corner, as QuPath counts them.
+    Reference: `PathObjectTypeAdapters` in QuPath's source.
+    """
+    collection = {
+        "type": "FeatureCollection",
+        "description": EXPLORATORY,
+        "features": [_feature(each) for each in scored],
+    }
+    return json.dumps(collection).encode("utf-8")
+
+
+def _feature(scored: ScoredField) -> dict[str, Any]:
+    place, answer = scored
+    left, top = place.x, place.y
+    right, bottom = left + place.width, top + place.height
+    corners = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": {
+            "objectType": "tile",
+            "classification": {"name": answer.verdict, "color": COLOURS[answer.verdict]},
+            "measurements": {
+                "Probability of malignancy": answer.probability,
+                "Decision": answer.decision,
+            },
+        },
+    }

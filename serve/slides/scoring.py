@@ -1,0 +1,70 @@
+"""Judges the fields of a slide, reading ahead while the model works."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+
+from serve.client import Prediction
+from serve.slides.slide import Place, Slide
+
+# Fields that are judged together, and those that are read meanwhile: some 50 MB in all.
+BATCH = 16
+AHEAD = 2 * BATCH
+
+Judge = Callable[[Sequence[np.ndarray]], Sequence[Prediction]]
+"""From RGB fields, uint8 of shape (460, 700, 3), to a prediction of each."""
+
+
+class ScoredField(NamedTuple):
+    """A field of the slide and what the model says of it."""
+
+    place: Place
+    answer: Prediction
+
+
+def score(
+    slide: Slide, places: Sequence[Place], judge: Judge
+) -> Generator[ScoredField, None, None]:
+    """Judge fields, a batch at a time.
+
+    Closing the generator ends the work; close it before the slide, which its threads read.
+
+    Parameters
+    ----------
+    slide : Slide
+    places : sequence of Place
+    judge : Judge
+
+    Yields
+    ------
+    ScoredField
+        In the order of `places`.
+
+    Raises
+    ------
+    SlideUnreadable
+        The slide is damaged.
+    """
+    pool = ThreadPoolExecutor(joblib.cpu_count())
+    reading: deque[tuple[Place, Future[np.ndarray]]] = deque()
+    remaining = iter(places)
+
+    def read_on(fields: int) -> None:
+        for place in islice(remaining, fields):
+            reading.append((place, pool.submit(slide.field, place)))
+
+    try:
+        read_on(AHEAD)
+        while reading:
+            batch = [reading.popleft() for _ in range(min(BATCH, len(reading)))]
+            read_on(len(batch))
+            answers = judge([field.result() for _, field in batch])
+            for (place, _), answer in zip(batch, answers, strict=True):
+                yield ScoredField(place, answer)
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,207 @@
+"""A whole slide: its scale, an overview, and fields as the model knows them.
+
+OpenSlide hands out pixels as they are stored, so an embedded colour profile is ignored, as
+`handler.images` ignores that of a photograph.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from openslide import PROPERTY_NAME_MPP_X as MPP_X
+from openslide import PROPERTY_NAME_MPP_Y as MPP_Y
+from openslide import OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
+from PIL import Image
+
+from handler.images import resize
+from serve.errors import SlideHasNoScale, SlideUnreadable
+
+# Of a BreakHis field at 40x, in pixels, and micrometres a pixel.
+# Reference: Spanhol et al., IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
+FIELD_WIDTH, FIELD_HEIGHT = 700, 460
+FIELD_SCALE = 0.49
+# Micrometres a pixel of a scan at 100x and at 20x, with some room. A coarser one has not the
+# detail that the model knows; a wrong one, such as that of 72 dots an inch, is far off.
+FINEST, COARSEST = 0.05, 0.7
+# Of the overview, in pixels: a field is still a dozen pixels wide on the largest slides.
+OVERVIEW_SIDE = 2000
+# Of what is read at a time for the overview, in pixels, whatever levels the slide has.
+BLOCK_SIDE = 2048
+# A level this much too coarse is as good: its size was rounded to whole pixels.
+ROUNDING = 1.01
+
+
+class Place(NamedTuple):
+    """Where a field lies: in the grid, and in pixels of level 0."""
+
+    row: int
+    column: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Slide:
+    """An open slide; a context manager. May be read by threads.
+
+    Use `Slide.open`.
+
+    Attributes
+    ----------
+    name : str
+        Of the file.
+    width, height : int
+        Of level 0, in pixels.
+    scale : tuple of 2 float
+        Micrometres a pixel of level 0, across and down.
+    field_size : tuple of 2 float
+        Width and height of a field, in pixels of level 0.
+    """
+
+    def __init__(self, slide: OpenSlide, name: str) -> None:
+        self._slide = slide
+        self.name = name
+        self.width, self.height = slide.dimensions
+        self.scale = across, down = _scale(slide.properties)
+        self.field_size = FIELD_WIDTH * FIELD_SCALE / across, FIELD_HEIGHT * FIELD_SCALE / down
+
+    @classmethod
+    def open(cls, path: Path, name: str | None = None) -> Self:
+        """Open a slide in any format that OpenSlide reads.
+
+        Parameters
+        ----------
+        path : Path
+        name : str, optional
+            By which a person knows it, if not that of the file.
+
+        Raises
+        ------
+        SlideUnreadable
+            There is no such file, or it is no slide.
+        SlideHasNoScale
+        """
+        name = name or path.name
+        if not path.is_file():
+            raise SlideUnreadable(f"There is no file {path}. Name the file of one slide.")
+        try:
+            slide = OpenSlide(path)
+        except OpenSlideUnsupportedFormatError:
+            raise SlideUnreadable(
+                f"{name} is no slide that OpenSlide reads. Use a tiled, pyramidal TIFF, SVS, "
+                "NDPI, or the DICOM file of a whole slide; a single field goes to "
+                "`python -m serve predict`."
+            ) from None
+        except OpenSlideError as error:
+            raise _damaged(name, error) from None
+        try:
+            return cls(slide, name)
+        except BaseException:
+            slide.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the slide itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._slide.close()
+
+    @property
+    def overview_cost(self) -> int:
+        """How many pixels are read for the overview."""
+        width, height = self._slide.level_dimensions[self._overview_level()[1]]
+        return width * height
+
+    def overview(self) -> np.ndarray:
+        """Return the whole slide, at most `OVERVIEW_SIDE` pixels wide and high.
+
+        It is read in blocks, so a slide without small levels takes time and not memory.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3)
+            RGB.
+
+        Raises
+        ------
+        SlideUnreadable
+            The slide is damaged.
+        """
+        shrink, level = self._overview_level()
+        width, height = (max(1, round(side / shrink)) for side in (self.width, self.height))
+        step = max(1, int(BLOCK_SIDE * self._slide.level_downsamples[level] / shrink))
+        overview = np.empty((height, width, 3), np.uint8)
+        for y in range(0, height, step):
+            for x in range(0, width, step):
+                block = overview[y : y + step, x : x + step]
+                rows, columns = block.shape[:2]
+                corner = round(x * shrink), round(y * shrink)
+                size = columns * shrink, rows * shrink
+                block[:] = self._read(corner, size, (columns, rows), level)
+        return overview
+
+    def field(self, place: Place) -> np.ndarray:
+        """Return one field at the scale of the training fields.
+
+        Raises
+        ------
+        SlideUnreadable
+            The slide is damaged there.
+
+        Returns
+        -------
+        ndarray of uint8, shape (460, 700, 3)
+            RGB; white where the slide ends or holds nothing.
+        """
+        across, down = place.width / FIELD_WIDTH, place.height / FIELD_HEIGHT
+        level = self._slide.get_best_level_for_downsample(ROUNDING * min(across, down))
+        size = place.width, place.height
+        return self._read((place.x, place.y), size, (FIELD_WIDTH, FIELD_HEIGHT), level)
+
+    def _overview_level(self) -> tuple[float, int]:
+        shrink = max(1.0, self.width / OVERVIEW_SIDE, self.height / OVERVIEW_SIDE)
+        return shrink, self._slide.get_best_level_for_downsample(shrink)
+
+    def _read(
+        self,
+        corner: tuple[int, int],
+        size: tuple[float, float],
+        wanted: tuple[int, int],
+        level: int,
+    ) -> np.ndarray:
+        """Read a region from a level; corner and size are those of level 0."""
+        down = self._slide.level_downsamples[level]
+        stored = max(1, round(size[0] / down)), max(1, round(size[1] / down))
+        try:
+            region = self._slide.read_region(corner, level, stored)
+        except OpenSlideError as error:
+            raise _damaged(self.name, error) from None
+        glass = Image.new("RGBA", stored, "white")
+        pixels = np.asarray(Image.alpha_composite(glass, region).convert("RGB"))
+        return pixels if stored == wanted else resize(pixels, *wanted)
+
+
+def _scale(properties: Mapping[str, str]) -> tuple[float, float]:
+    try:
+        across, down = float(properties[MPP_X]), float(properties[MPP_Y])
+    except (KeyError, ValueError):
+        raise SlideHasNoScale(
+            "The slide does not say how many micrometres a pixel is, so fields of the right size "
+            "can't be cut. Export it again with its scale: a TIFF as XResolution, YResolution and "
+            "ResolutionUnit, an SVS as MPP in its description."
+        ) from None
+    if not all(FINEST <= pixel <= COARSEST for pixel in (across, down)):
+        raise SlideHasNoScale(
+            f"The slide says that a pixel is {across:.4g} x {down:.4g} micrometres; from {FINEST} "
+            f"to {COARSEST} can be used. Scan it at 20x or 40x, or export it again with its true "
+            "scale."
+        )
+    return across, down
+
+
+def _damaged(name: str, error: OpenSlideError) -> SlideUnreadable:
+    return SlideUnreadable(f"{name} is damaged ({error}). Copy or export it again.")

@@ -1,0 +1,60 @@
+"""Where on a slide there is tissue to judge."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from handler.tissue import is_stained, optical_densities
+from serve.errors import NoTissueFound
+from serve.slides.slide import Place, Slide
+
+
+def find_places(slide: Slide, overview: np.ndarray, min_tissue: float) -> list[Place]:
+    """Lay a grid of fields over the slide and keep those with tissue.
+
+    What is stained is told as for a single field (`handler.tissue`), against the glass of
+    the whole slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    overview : ndarray of uint8, shape (height, width, 3)
+        From `Slide.overview`.
+    min_tissue : float
+        Share of a field that must be stained, 0 to 1.
+
+    Returns
+    -------
+    list of Place
+        Row by row.
+
+    Raises
+    ------
+    NoTissueFound
+    """
+    stained = is_stained(optical_densities(overview))
+    places = [place for place in _grid(slide) if _share(stained, place, slide) >= min_tissue]
+    if not places:
+        raise NoTissueFound(
+            f"No tissue was found on {slide.name}. Use a slide of an H&E-stained biopsy."
+        )
+    return places
+
+
+def _grid(slide: Slide) -> Iterator[Place]:
+    across, down = slide.field_size
+    width, height = round(across), round(down)
+    for row in range(math.ceil(slide.height / down)):
+        for column in range(math.ceil(slide.width / across)):
+            yield Place(row, column, round(column * across), round(row * down), width, height)
+
+
+def _share(stained: np.ndarray, place: Place, slide: Slide) -> float:
+    """Return how much of a field is stained; what lies beyond the slide is not."""
+    rows, columns = stained.shape
+    across, down = columns / slide.width, rows / slide.height
+    left, top = math.floor(place.x * across), math.floor(place.y * down)
+    right, bottom = (place.x + place.width) * across, (place.y + place.height) * down
+    width, height = max(1, math.ceil(right) - left), max(1, math.ceil(bottom) - top)
+    return float(stained[top : top + height, left : left + width].sum() / (width * height))

@@ -1,0 +1,107 @@
+"""A whole slide, in a headless Chromium."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from gradio_ui.verdict import RESEARCH_ONLY
+from scripts.drawn_fields import draw_field, encode
+from serve.slides.summary import EXPLORATORY
+from tests.conftest import wait_until
+from tests.gradio_ui.conftest import Visitor, uploads_of
+from tests.gradio_ui.test_patient_tab import download, rows_of
+from tests.serve.drawn_slides import many, write_slide
+
+
+def judge_slide(visitor: Visitor, file: Path) -> None:
+    """Upload a slide and press the button."""
+    visitor.open("Whole slide")
+    visitor.page.locator("#slide-file input[type=file]").set_input_files(file)
+    visitor.page.locator("#slide-file .filename").wait_for()
+    visitor.page.get_by_role("button", name="Judge the slide").click()
+
+
+@pytest.fixture
+def large_slide(tmp_path: Path) -> Path:
+    return write_slide(tmp_path / "large.tiff", (14_000, 9200), many(20, 20))
+
+
+def test_a_slide_with_its_heat_map_and_best_fields(
+    visitor, client, service, tmp_path, screenshot, request
+):
+    before = set(uploads_of(service))
+    fields = {(1, 1): draw_field(1), (1, 2): draw_field(2) // 2 + 112, (2, 2): draw_field(4)}
+    regions = {(700 * column, 460 * row): field for (row, column), field in fields.items()}
+    # Equal files of one name would share a place.
+    file = write_slide(tmp_path / f"biopsy-{visitor.width}.tiff", (2800, 1840), regions)
+    judge_slide(visitor, file)
+    page = visitor.page
+    page.get_by_text("Fields of the slide").wait_for()
+    said = page.locator("#slide-summary").inner_text()
+    assert "3 fields: 2 malignant, 1 uncertain, 0 benign, 0 rejected." in said
+    assert EXPLORATORY in said
+    assert RESEARCH_ONLY in said
+    assert "3 of 3 fields" in page.locator("#slide-progress").inner_text()
+    assert page.locator("#slide-picture img").count() == 2
+    assert page.locator("#slide-gallery img").count() == 3
+    answers = {where: client.predict(encode(field)) for where, field in fields.items()}
+    best = max(answers, key=lambda where: answers[where].probability)
+    shown = page.locator("#slide-gallery figcaption").first.inner_text()
+    assert f"{answers[best].probability:.0%}, malignant; row {best[0]}, column {best[1]}" in shown
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    screenshot(visitor, "slide")
+    page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
+    page.wait_for_timeout(500)  # colours fade from the disabled button's
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+
+    rows = rows_of(download(visitor, "Table as CSV"))
+    for row in rows:
+        where = int(row["row"]), int(row["column"])
+        assert float(row["probability"]) == pytest.approx(answers[where].probability, abs=1e-6)
+    collection = json.loads(download(visitor, "GeoJSON for QuPath"))
+    assert len(collection["features"]) == len(rows) == 3
+    assert download(visitor, "Heat map as PNG").startswith(b"\x89PNG")
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_cancel_stops_the_work_and_keeps_what_was_judged(desktop, service, large_slide):
+    before = set(uploads_of(service))
+    judge_slide(desktop, large_slide)
+    page = desktop.page
+    page.locator("#slide-progress").get_by_text(re.compile(r"[1-9]\d* of 400 fields")).wait_for()
+    page.get_by_role("button", name="Cancel the slide").click()
+    page.locator("#slide-progress").get_by_text("Cancelled").wait_for()
+    page.get_by_text("Fields of the slide").wait_for()
+    said = page.locator("#slide-summary").inner_text()
+    judged = int(re.search(r"(\d+) fields:", said)[1])
+    assert 0 < judged < 400
+    assert "400 fields hold tissue" in said
+    assert len(rows_of(download(desktop, "Table as CSV"))) == judged
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file, tmp_path):
+    before = set(uploads_of(service))
+    desktop.open("Whole slide")
+    desktop.page.get_by_role("button", name="Judge the slide").click()
+    said = desktop.page.locator("#slide-progress")
+    said.get_by_text("Choose a slide first").wait_for()
+    judge_slide(desktop, broken_file)
+    said.get_by_text("broken.png is no slide that OpenSlide reads").wait_for()
+    desktop.page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
+    judge_slide(desktop, write_slide(tmp_path / "silent.tiff", (2800, 1840), {}, scale=None))
+    said.get_by_text("does not say how many micrometres").wait_for()
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_no_more_fields_are_judged_than_the_page_says():
+    from gradio_ui.slide_tab import MAX_FIELDS, _spread
+
+    assert _spread(range(10)) == list(range(10))
+    chosen = _spread(range(3 * MAX_FIELDS))
+    assert len(set(chosen)) == MAX_FIELDS
+    assert (chosen[0], chosen[-1]) == (0, 3 * MAX_FIELDS - 1)

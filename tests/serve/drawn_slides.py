@@ -1,0 +1,94 @@
+"""Pyramids with drawn fields at known places on white glass, however large."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+
+from scripts.drawn_fields import draw_field
+
+TILE = 512
+WHITE = np.full((TILE, TILE, 3), 255, np.uint8)
+APERIO = "Aperio Image Library v12.0.0\r\n{width}x{height} |AppMag = 20|MPP = {scale}"
+
+
+def many(rows: int, columns: int) -> dict[tuple[int, int], np.ndarray]:
+    """Equal fields, whose pixels take few bytes, side by side at 0.49 micrometres a pixel."""
+    field = draw_field(1) // 24 * 24
+    return {(700 * column, 460 * row): field for row in range(rows) for column in range(columns)}
+
+
+def write_slide(
+    path: Path,
+    size: tuple[int, int],
+    regions: Mapping[tuple[int, int], np.ndarray],
+    *,
+    scale: float | None = 0.49,
+    levels: tuple[int, ...] = (1, 4),
+    aperio: bool = False,
+) -> Path:
+    """Write a tiled, pyramidal TIFF, losslessly.
+
+    Parameters
+    ----------
+    path : Path
+    size : tuple of 2 int
+        Width and height of level 0, in pixels.
+    regions : mapping of tuple of 2 int to ndarray of uint8, shape (height, width, 3)
+        What lies on the glass, by its upper left corner on level 0.
+    scale : float or None
+        Micrometres a pixel; None for a slide that does not say.
+    levels : tuple of int
+        By how much each is smaller than level 0.
+    aperio : bool
+        Whether to describe it as Aperio's scanners do.
+    """
+    width, height = size
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for shrink in levels:
+            tags = {}
+            if aperio:
+                tags["description"] = APERIO.format(width=width, height=height, scale=scale)
+            elif scale is not None:
+                tags["resolution"] = (10_000 / scale / shrink,) * 2
+                tags["resolutionunit"] = "CENTIMETER"
+            file.write(
+                _tiles(size, regions, shrink),
+                shape=(-(-height // shrink), -(-width // shrink), 3),
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="rgb",
+                compression="zlib",
+                subfiletype=int(shrink > 1),
+                metadata=None,
+                **tags,
+            )
+    return path
+
+
+def _tiles(size, regions, shrink: int) -> Iterator[bytes]:
+    """Encode the tiles of a level; all that is glass is one and the same."""
+    small = {
+        (x // shrink, y // shrink): cv2.resize(
+            pixels, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA
+        )
+        for (x, y), pixels in regions.items()
+    }
+    glass = zlib.compress(WHITE.tobytes())
+    width, height = size
+    for top in range(0, -(-height // shrink), TILE):
+        for left in range(0, -(-width // shrink), TILE):
+            tile = None
+            for (x, y), pixels in small.items():
+                rows, columns = pixels.shape[:2]
+                # Where tile and region overlap, on this level.
+                first_y, last_y = max(top, y), min(top + TILE, y + rows)
+                first_x, last_x = max(left, x), min(left + TILE, x + columns)
+                if first_y < last_y and first_x < last_x:
+                    tile = WHITE.copy() if tile is None else tile
+                    seen = pixels[first_y - y : last_y - y, first_x - x : last_x - x]
+                    tile[first_y - top : last_y - top, first_x - left : last_x - left] = seen
+            yield glass if tile is None else zlib.compress(tile.tobytes(), 1)

@@ -1,0 +1,271 @@
+"""Whole slides, judged by the real command line."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from handler.engines import AUTO
+from handler.images import read_field
+from handler.model import Model
+from scripts.drawn_fields import draw_field, encode
+from serve.errors import NoTissueFound, SlideHasNoScale, SlideUnreadable
+from serve.slides.heat_map import round_length
+from serve.slides.slide import Place, Slide
+from serve.slides.summary import EXPLORATORY
+from serve.slides.tissue_places import find_places
+from tests.conftest import ROOT
+from tests.serve.drawn_slides import many, write_slide
+
+NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)
+PALE = draw_field(2) // 2 + 112
+# By row and column of the grid: of each verdict that drawn fields get.
+DRAWN = {(1, 1): draw_field(1), (1, 2): PALE, (2, 1): NOISE, (2, 3): draw_field(4)}
+SIZE = 4 * 700, 4 * 460
+FILES = {"fields.csv", "fields.geojson", "heatmap.png", "summary.json"}
+
+
+def at(drawn: dict, shrink: int = 1) -> dict:
+    """Places of level 0 for fields of the grid."""
+    return {(700 * c // shrink, 460 * r // shrink): field for (r, c), field in drawn.items()}
+
+
+class Done(NamedTuple):
+    """A command that has ended, with the most memory that it had, in bytes."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    peak: int
+
+
+def run(*arguments: object, cwd: Path = ROOT) -> Done:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serve", "slide", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=output,
+            stderr=errors,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        errors.seek(0)
+        return Done(process.returncode, output.read(), errors.read(), usage.ru_maxrss * 1024)
+
+
+def rows_of(folder: Path) -> dict[tuple[int, int], dict[str, str]]:
+    table = (folder / "fields.csv").read_text("utf-8-sig")
+    return {(int(r["row"]), int(r["column"])): r for r in csv.DictReader(io.StringIO(table))}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.open(ROOT / "model_store", engine=AUTO, threads=2)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A small slide with four known fields, and what the command says and writes of it."""
+    folder = tmp_path_factory.mktemp("slides")
+    write_slide(folder / "biopsy.tiff", SIZE, at(DRAWN))
+    done = run("biopsy.tiff", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_each_field_gets_what_the_same_picture_gets(judged, model):
+    rows = rows_of(judged[0] / "biopsy")
+    assert rows.keys() == DRAWN.keys()
+    for (row, column), field in DRAWN.items():
+        (answer,) = model.classify([read_field(encode(field))])
+        said = rows[row, column]
+        assert (int(said["x"]), int(said["y"])) == (column * 700, row * 460)
+        assert (int(said["width"]), int(said["height"])) == (700, 460)
+        assert float(said["probability"]) == answer.probability
+        assert float(said["decision"]) == answer.decision
+        assert (said["verdict"], said["label"]) == (answer.verdict, answer.label)
+        assert said["warnings"] == " ".join(warning.code for warning in answer.warnings)
+        assert said["sha256"] == answer.model.sha256
+
+
+def test_a_person_reads_counts_and_that_it_is_exploratory(judged):
+    folder, done = judged
+    assert "4 fields: 2 malignant, 1 uncertain, 0 benign, 1 rejected." in done.stdout
+    assert "Over the 3 fields that were not rejected" in done.stdout
+    assert EXPLORATORY in done.stdout
+    facts = json.loads((folder / "biopsy" / "summary.json").read_text())
+    assert facts["note"] == EXPLORATORY
+    assert (facts["width"], facts["height"]) == SIZE
+    assert facts["verdicts"] == {"malignant": 2, "uncertain": 1, "benign": 0, "rejected": 1}
+    assert facts["micrometres_per_pixel"] == pytest.approx([0.49, 0.49])
+
+
+def test_qupath_s_tiles_lie_where_the_fields_are(judged):
+    folder, _ = judged
+    collection = json.loads((folder / "biopsy" / "fields.geojson").read_text())
+    assert collection["type"] == "FeatureCollection"
+    rows = rows_of(folder / "biopsy").values()
+    for feature, row in zip(collection["features"], rows, strict=True):
+        (ring,) = feature["geometry"]["coordinates"]
+        assert (feature["type"], feature["geometry"]["type"]) == ("Feature", "Polygon")
+        assert ring[0] == ring[-1] == [int(row["x"]), int(row["y"])]
+        assert ring[2] == [int(row["x"]) + 700, int(row["y"]) + 460]
+        properties = feature["properties"]
+        assert properties["objectType"] == "tile"
+        assert properties["classification"]["name"] == row["verdict"]
+        assert all(0 <= part <= 255 for part in properties["classification"]["color"])
+        assert properties["measurements"] == {
+            "Probability of malignancy": float(row["probability"]),
+            "Decision": float(row["decision"]),
+        }
+
+
+def test_the_heat_map_is_coloured_where_the_fields_are(judged):
+    folder, _ = judged
+    picture = cv2.imread(str(folder / "biopsy" / "heatmap.png"))[..., ::-1].astype(int)
+    shrink = SIZE[0] / 2000
+
+    def centre(row: int, column: int) -> np.ndarray:
+        # Beside the middle, where the lines of uncertain and rejected fields cross.
+        y, x = int((row + 0.5) * 460 / shrink), int((column + 0.4) * 700 / shrink)
+        return picture[y - 20 : y + 20, x - 20 : x + 20].mean(axis=(0, 1))
+
+    red, _, blue = centre(1, 1)
+    assert red > blue + 30  # orange: malignant
+    assert np.ptp(centre(2, 1)) < 2  # rejected: no colour
+    assert centre(0, 0).min() == 255  # glass
+    legend = picture[-150:]
+    assert legend.min() == 0
+    assert legend.max() == 255
+
+
+@pytest.mark.parametrize(("scale", "aperio"), [(0.245, False), (0.49, True), (0.5, False)])
+def test_other_scales_and_aperio_s_slides(tmp_path, model, scale, aperio):
+    """The same tissue, scanned finer or coarser, is found and judged nearly the same."""
+    zoom = 0.49 / scale
+    drawn = {
+        (round(x * zoom), round(y * zoom)): cv2.resize(
+            field, (round(700 * zoom), round(460 * zoom)), interpolation=cv2.INTER_CUBIC
+        )
+        for (x, y), field in at(DRAWN).items()
+    }
+    size = round(SIZE[0] * zoom), round(SIZE[1] * zoom)
+    path = write_slide(tmp_path / "slide.svs", size, drawn, scale=scale, aperio=aperio)
+    with Slide.open(path) as slide:
+        assert slide.scale == pytest.approx((scale, scale))
+        places = find_places(slide, slide.overview(), model.tissue_limits.min_tissue)
+        found = {(place.row, place.column): slide.field(place) for place in places}
+    assert DRAWN.keys() <= found.keys()
+    for where in ((1, 1), (2, 3)):
+        seen, drawn_there = (
+            model.classify([read_field(encode(field))])[0] for field in (found[where], DRAWN[where])
+        )
+        assert seen.decision == pytest.approx(drawn_there.decision, abs=0.3)
+        assert seen.label == drawn_there.label
+
+
+def test_beyond_the_slide_s_edge_is_glass(tmp_path):
+    corner = draw_field(1)[:140, :300]
+    path = write_slide(tmp_path / "slide.tiff", (1000, 600), {(700, 460): corner})
+    with Slide.open(path) as slide:
+        field = slide.field(Place(1, 1, 700, 460, 700, 460))
+        assert (field[:140, :300] == corner).all()
+        assert field[140:].min() == field[:, 300:].min() == 255
+
+
+def test_a_slide_of_a_hundred_thousand_pixels_a_side_in_little_memory(judged, tmp_path):
+    """No more than for a small one: the smallest level alone would be above the bound."""
+    drawn = {(40 + r, 60 + c): draw_field(r * 5 + c) for r in range(4) for c in range(6)}
+    path = write_slide(tmp_path / "large.tiff", (100_000, 100_000), at(drawn), levels=(1, 16))
+    done = run(path, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    smallest_level = 4 * (100_000 // 16) ** 2
+    assert done.peak - judged[1].peak < 0.8 * smallest_level
+    assert drawn.keys() <= rows_of(tmp_path / "out").keys()
+
+
+def test_a_slide_of_one_level_has_the_same_overview(tmp_path):
+    whole = write_slide(tmp_path / "a.tiff", (9000, 5000), at(DRAWN), levels=(1, 2, 4))
+    flat = write_slide(tmp_path / "b.tiff", (9000, 5000), at(DRAWN), levels=(1,))
+    with Slide.open(whole) as first, Slide.open(flat) as second:
+        left, right = first.overview(), second.overview()
+    assert left.shape == right.shape == (1111, 2000, 3)
+    assert np.abs(left.astype(int) - right).mean() < 1
+
+
+def test_what_can_t_be_used_is_said(tmp_path):
+    field = tmp_path / "field.png"
+    field.write_bytes(encode(draw_field(1)))
+    for path in (tmp_path / "absent.svs", tmp_path, field):
+        with pytest.raises(SlideUnreadable, match=r"Name the file|predict"):
+            Slide.open(path)
+    silent = write_slide(tmp_path / "silent.tiff", SIZE, {}, scale=None)
+    with pytest.raises(SlideHasNoScale, match="does not say"):
+        Slide.open(silent)
+    screen = write_slide(tmp_path / "screen.tiff", SIZE, {}, scale=25_400 / 72)
+    with pytest.raises(SlideHasNoScale, match=r"352\.8 x 352\.8 micrometres"):
+        Slide.open(screen)
+    empty = write_slide(tmp_path / "empty.tiff", SIZE, {})
+    with Slide.open(empty) as slide, pytest.raises(NoTissueFound, match=r"empty\.tiff"):
+        find_places(slide, slide.overview(), 0.05)
+
+
+def test_a_slide_damaged_in_the_middle_leaves_nothing(tmp_path):
+    path = write_slide(tmp_path / "damaged.tiff", SIZE, at(DRAWN))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 4  # in the tiles of level 0, which the overview does not read
+    content[middle : middle + 200_000] = bytes(200_000)
+    path.write_bytes(content)
+    done = run(path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "damaged.tiff is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_can_t_be_written(tmp_path):
+    path = write_slide(tmp_path / "slide.tiff", SIZE, {})
+    (tmp_path / "taken").write_text("somebody's")
+    done = run(path, "--out", tmp_path / "taken")
+    assert done.returncode == 1
+    assert "Name another with --out" in done.stderr
+    assert (tmp_path / "taken").read_text() == "somebody's"
+
+
+def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path):
+    path = write_slide(tmp_path / "slide.tiff", (14_000, 9200), many(20, 20))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("somebody's")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serve", "slide", str(path), "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "FORCE_COLOR": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    seen = b""
+    while b"/400" not in seen or b" 0/400" in seen[-300:]:
+        seen += os.read(process.stderr.fileno(), 10_000)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert errors.endswith(b"Interrupted.\n")
+    assert b"Traceback" not in errors + output
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("most", "length"), [(0.7, 0.5), (3, 2), (999, 500), (1000, 1000)])
+def test_a_scale_bar_has_a_round_length(most, length):
+    assert round_length(most) == length
