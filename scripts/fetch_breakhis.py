@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from scripts.errors import DataSetError, DownloadError, ScriptError
-from scripts.learning.breakhis import NAME
+from serve.breakhis_names import NAME
 
 URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 PAGE = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
