@@ -14,7 +14,7 @@ import numpy as np
 
 from handler.images import read_field, resize
 from scripts.errors import DataSetError
-from serve.breakhis_names import NAME
+from serve.names import BREAKHIS_NAME
 
 # The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
 UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
@@ -68,7 +68,7 @@ class FieldImage:
     @classmethod
     def from_path(cls, path: Path) -> "FieldImage | None":
         """Read the name; None if it is not one of BreakHis."""
-        match = NAME.fullmatch(path.name)
+        match = BREAKHIS_NAME.fullmatch(path.name)
         if match is None or match["type"] not in TUMOUR_TYPES:
             return None
         if int(match["magnification"]) not in UM_PER_PIXEL:
