@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,15 +21,22 @@ from serve.settings import ROOT
 
 # Ray would report its use over the network.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# All that it says is in its log files, too.
+os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 try:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
+    from ray.util.annotations import RayDeprecationWarning
 except ImportError:
     raise RayMissing(
         "Ray is not installed. Install it with: pip install -r requirements-ray.txt"
     ) from None
 
 Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
+
+# Ray Data 2.60 has no other way to bound how often a chunk is tried.
+warnings.filterwarnings("ignore", "`ray_remote_args_fn`", RayDeprecationWarning)
 
 # Chunks that are planned at a time: many, so that workers seldom start anew, and few enough
 # to hold.
@@ -127,8 +135,7 @@ def _score(
                 size=min(number, len(blocks)), max_tasks_in_flight_per_actor=1
             ),
             num_cpus=1,
-            max_restarts=-1,
-            max_task_retries=1,
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 1},
         )
         try:
             for rows in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
