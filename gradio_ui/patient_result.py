@@ -5,9 +5,10 @@ from html import escape
 
 from gradio_ui import report, verdict
 from gradio_ui.picture import LEGEND, data_url
-from gradio_ui.scoring import PatientScore, Scored
+from gradio_ui.scoring import Scored
 from serve.client import Prediction
 from serve.description import Description
+from serve.patient import PatientScore
 
 COLUMNS = ["File", "Verdict", "Probability", "Warnings"]
 

@@ -11,11 +11,12 @@ from gradio_ui import patient_result as result
 from gradio_ui import verdict
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.retention import delete
-from gradio_ui.scoring import Scored, score_images, score_patient
+from gradio_ui.scoring import Scored, score_images
 from gradio_ui.uploads import Received, find_uploads
 from serve.client import Client
 from serve.description import Description, RunningModel
 from serve.errors import ServeError
+from serve.patient import score_patient
 
 MODEL_CHANGED = (
     "The service's model was changed while the images were judged, so there is no score of all "
@@ -170,7 +171,7 @@ def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, st
         return None, verdict.trouble(str(error)), "", failed, gallery
     if description is None:
         return None, verdict.trouble(MODEL_CHANGED), "", failed, gallery
-    patient = score_patient(scored, description)
+    patient = score_patient((each.answer for each in scored if each.answer), description.rule)
     formed = result.how_formed(description)
     together = result.summary(patient, scored, formed)
     return None, together, result.downloads(scored, patient, formed), failed, gallery

@@ -9,11 +9,12 @@ from gradio_ui.errors import UnreadableUpload
 from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
 from gradio_ui.retention import delete
-from gradio_ui.scoring import score_images, score_patient
+from gradio_ui.scoring import score_images
 from gradio_ui.uploads import Received, find_uploads, read_upload
 from serve.client import Client, Prediction
 from serve.description import RunningModel
 from serve.errors import ServeError
+from serve.patient import score_patient
 
 INTRODUCTION = """
 Two endpoints, no key: `/classify` takes one image and answers with its verdict and heat map (base64
@@ -93,7 +94,7 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
             delete(files)
-        score = score_patient(scored, description)
+        score = score_patient((each.answer for each in scored if each.answer), description.rule)
         return {
             "patient": vars(score) if score else None,
             "formed": how_formed(description),

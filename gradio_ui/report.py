@@ -26,15 +26,15 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from gradio_ui.scoring import PatientScore, Scored
+from gradio_ui.scoring import Scored
 from gradio_ui.verdict import RESEARCH_ONLY
+from serve.patient import PatientScore
+from serve.spreadsheet import as_text
 
 COLUMNS = (
     *("file", "verdict", "probability", "label", "decision", "warnings", "error"),
     *("model_version", "model_sha256", "note"),
 )
-# A spreadsheet takes what starts with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 MARGIN = 16 * mm
 PICTURES, PICTURES_IN_A_ROW = 9, 3
@@ -56,7 +56,7 @@ def to_csv(scored: Sequence[Scored]) -> bytes:
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for each in scored:
-        name = f"'{each.name}" if each.name.startswith(FORMULA) else each.name
+        name = as_text(each.name)
         answer = each.answer
         if answer is None:
             writer.writerow([name, "", "", "", "", "", each.reason, "", "", RESEARCH_ONLY])

@@ -1,4 +1,4 @@
-"""The images of one patient, one after the other, and their score together."""
+"""The images of one patient, one after the other."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,6 @@ from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.uploads import Upload
 from serve.client import Client, Prediction
-from serve.description import Description
 from serve.errors import RequestRefused
 
 # Enough to keep the service's batches filled, few enough to leave room for other visitors.
@@ -42,29 +41,6 @@ class Scored:
         return self.answer if self.answer and self.answer.verdict != "rejected" else None
 
 
-@dataclass(frozen=True)
-class PatientScore:
-    """The images of a patient together.
-
-    Attributes
-    ----------
-    verdict : str
-        "benign", "malignant" or "uncertain": the mean decision read as an image's is.
-    decision, probability : float
-        Means over the images.
-    images : int
-        How many were averaged.
-    called_malignant : int
-        How many of them are labelled malignant.
-    """
-
-    verdict: str
-    decision: float
-    probability: float
-    images: int
-    called_malignant: int
-
-
 def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
     """Judge images, a few at a time.
 
@@ -94,35 +70,6 @@ def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def score_patient(scored: Sequence[Scored], model: Description) -> PatientScore | None:
-    """Average the decisions of the images that got a verdict.
-
-    The mean is the sum rule of Kittler, Hatef, Duin, Matas, "On combining classifiers",
-    IEEE TPAMI 1998, doi:10.1109/34.667881; the model's figures by patient are measured so.
-
-    Parameters
-    ----------
-    scored : sequence of Scored
-    model : Description
-
-    Returns
-    -------
-    PatientScore or None
-        None where no image can be used: those that are rejected are left out.
-    """
-    used = [each.used for each in scored if each.used]
-    if not used:
-        return None
-    decision = sum(answer.decision for answer in used) / len(used)
-    return PatientScore(
-        model.rule.verdict(decision),
-        decision,
-        sum(answer.probability for answer in used) / len(used),
-        len(used),
-        sum(answer.label == "malignant" for answer in used),
-    )
 
 
 def _score(client: Client, upload: Upload) -> Scored:

@@ -129,6 +129,20 @@ class BoundedFile(io.BytesIO):
         return content
 
 
+def check_size(size: int, limits: Limits) -> None:
+    """Check how many bytes an image has, before they are read.
+
+    Raises
+    ------
+    ImageTooLarge
+        Too many.
+    """
+    if size > limits.max_bytes:
+        raise ImageTooLarge(
+            f"The image has {size:,} bytes; the limit is {limits.max_bytes:,}. Send a smaller file."
+        )
+
+
 def check_encoded(data: bytes, limits: Limits) -> None:
     """Check an encoded image before any of it is parsed.
 
@@ -141,11 +155,7 @@ def check_encoded(data: bytes, limits: Limits) -> None:
     """
     if not data:
         raise BadImage("The image is empty. Send the bytes of an image file.")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(
-            f"The image has {len(data):,} bytes; the limit is {limits.max_bytes:,}. "
-            "Send a smaller file."
-        )
+    check_size(len(data), limits)
     if data.startswith(b"\xff\xd8"):
         # Coded pixels never hold the marker of a scan.
         if data.count(SCAN) > MAX_SCANS:

@@ -18,6 +18,7 @@ from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
 from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
+from handler.identity import ModelId, read_file, read_manifest
 from handler.images import Field, ImageWarning, resize
 from handler.svm import Svm
 from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
@@ -31,15 +32,6 @@ class Include(NamedTuple):
     features: bool = False
     heatmap: bool = False
     field: bool = False
-
-
-@dataclass(frozen=True)
-class ModelId:
-    """Which model answered; ``sha256`` is that of its manifest, which holds the others."""
-
-    name: str
-    version: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -143,13 +135,11 @@ class Model:
             A file is missing, its sha256 is not the manifest's, or the figures are those
             of another model. Nothing of a changed file is unpickled.
         """
-        raw = _read(folder / MANIFEST)
-        manifest = json.loads(raw)
-        identity = ModelId(manifest["name"], manifest["version"], hashlib.sha256(raw).hexdigest())
+        identity, manifest = read_manifest(folder)
         weights, svm, known = (
             _verified(folder, manifest["files"][part]) for part in ("weights", "svm", "known")
         )
-        evaluation = json.loads(_read(folder / EVALUATION))
+        evaluation = json.loads(read_file(folder / EVALUATION))
         if evaluation["model"] != {n: entry["sha256"] for n, entry in manifest["files"].items()}:
             raise BadModel(
                 f"The figures in {EVALUATION} are those of another model. Run scripts.evaluate."
@@ -170,7 +160,7 @@ class Model:
             Svm.from_pickle(svm),
             load(known)["vectors"].astype(np.float32),
             evaluation=evaluation,
-            card=_read(folder / CARD).decode("utf-8"),
+            card=read_file(folder / CARD).decode("utf-8"),
             plots={
                 svg.name: svg.read_text("utf-8") for svg in sorted((folder / PLOTS).glob("*.svg"))
             },
@@ -283,15 +273,8 @@ def _landscape(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels)) if _is_portrait(pixels) else pixels
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadModel(f"{path.name} is missing from the model. Build the archive again.") from None
-
-
 def _verified(folder: Path, entry: dict[str, str]) -> bytes:
-    data = _read(folder / entry["name"])
+    data = read_file(folder / entry["name"])
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise BadModel(
             f"{entry['name']} is not the file that {MANIFEST} names (sha256 differs). "

@@ -49,7 +49,9 @@ class OpenVinoEngine:
         if maxima is not None:
             _quantise(model, maxima)
         self._threads = threads
-        self._alone = _compile(model, threads, streams=1).create_infer_request()
+        # With one thread it would be the same as those below.
+        if threads > 1:
+            self._alone = _compile(model, threads, streams=1).create_infer_request()
         # Twice as many requests as streams, so that no stream waits for its next image.
         self._together = ov.AsyncInferQueue(_compile(model, threads, streams=threads), 2 * threads)
 

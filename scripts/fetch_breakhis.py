@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from scripts.errors import DataSetError, DownloadError, ScriptError
-from scripts.learning.breakhis import NAME
+from serve.names import BREAKHIS_NAME
 
 URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 PAGE = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
@@ -171,7 +171,7 @@ def verify(data: Path, checksums: Path = CHECKSUMS) -> list[str]:
     """
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for path in data.rglob("*.png"):
-        if NAME.fullmatch(path.name):
+        if BREAKHIS_NAME.fullmatch(path.name):
             found[path.name.rpartition("-")[0]][path.name] = path
     problems = []
     rows = [line.split("\t") for line in checksums.read_text("utf-8").splitlines()]

@@ -19,6 +19,7 @@ from serve import models
 from serve.client import Client, Prediction
 from serve.errors import ImageRefused, NotRunning, ServeError
 from serve.management import Management
+from serve.scoring import command as scoring
 from serve.settings import Settings
 from serve.tokens import Kind, Tokens
 from serve.torchserve import TorchServe
@@ -187,6 +188,7 @@ def main() -> int:
     command.set_defaults(run=judge_slide)
 
     models.add_commands(commands)
+    scoring.add_command(commands)
 
     given = parser.parse_args()
     try:

@@ -110,3 +110,39 @@ class NoTissueFound(ServeError):
 
 class FolderUnusable(ServeError):
     """Results can't be written into the folder."""
+
+
+class NothingToScore(ServeError):
+    """There is no file or folder of this name, or no image in it."""
+
+
+class TableUnusable(ServeError):
+    """The file that a table should be written to is something else."""
+
+
+class TableInUse(ServeError):
+    """Another run writes to the same table."""
+
+
+class OtherModel(ServeError):
+    """A table holds verdicts of another model."""
+
+
+class ModelUnusable(ServeError):
+    """The model's files are missing or damaged, or a worker could not open them."""
+
+
+class RayMissing(ServeError):
+    """Ray is not installed."""
+
+
+class ClusterFailed(ServeError):
+    """The Ray cluster can't be reached, or could not run the work."""
+
+
+class UnreadableFile(ServeError):
+    """The operating system does not give a file."""
+
+
+class WorkerEnded(ServeError):
+    """Every worker that a file was given to ended."""

@@ -5,7 +5,6 @@ Histopathological Image Classification", IEEE TBME 2016,
 doi:10.1109/TBME.2015.2496264.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from handler.images import read_field, resize
 from scripts.errors import DataSetError
+from serve.names import BREAKHIS_NAME
 
 # The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
 UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
@@ -37,12 +37,6 @@ EVA_VALIDATION_SLIDES = frozenset(
         *("18842D", "19979", "15275", "15792", "16875", "3909", "5287"),
         *("16716", "2773", "5695", "16184CD", "23060CD", "21998CD", "21998EF"),
     )
-)
-
-NAME = re.compile(
-    r"SOB_(?P<malignancy>[BM])_(?P<type>[A-Z]+)-(?P<year>\d+)-(?P<accession>\d+)(?P<part>[A-Z]*)"
-    r"-(?P<magnification>\d+)-(?P<sequence>s?\d+)\.(?:png|jpe?g)",
-    re.IGNORECASE,
 )
 
 
@@ -74,7 +68,7 @@ class FieldImage:
     @classmethod
     def from_path(cls, path: Path) -> "FieldImage | None":
         """Read the name; None if it is not one of BreakHis."""
-        match = NAME.fullmatch(path.name)
+        match = BREAKHIS_NAME.fullmatch(path.name)
         if match is None or match["type"] not in TUMOUR_TYPES:
             return None
         if int(match["magnification"]) not in UM_PER_PIXEL:

@@ -10,13 +10,14 @@ import pytest
 from gradio_ui import patient_result
 from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
-from gradio_ui.scoring import PatientScore, Scored, score_patient
+from gradio_ui.scoring import Scored
 from gradio_ui.verdict import RESEARCH_ONLY, prediction
 from handler.decision import DecisionRule
 from scripts.drawn_fields import draw_field, encode
 from serve.client import Prediction
 from serve.description import Description, RunningModel
 from serve.management import Management
+from serve.patient import PatientScore, score_patient
 
 MODEL = {"name": "breakhis", "version": "9.9", "sha256": "f" * 64}
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
@@ -30,15 +31,17 @@ def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> 
     return Scored(name, answer, encode(draw_field(int(100 * abs(decision)), 350, 230), "JPEG"))
 
 
+def answers(*images: Scored) -> list[Prediction]:
+    return [image.answer for image in images if image.answer]
+
+
 def test_a_patient_is_judged_by_the_mean_decision():
-    score = score_patient(
-        [scored(2.0), scored(-0.5), scored(9.0, "rejected"), Scored("b")], DESCRIPTION
-    )
+    score = score_patient(answers(scored(2.0), scored(-0.5), scored(9.0, "rejected")), RULE)
     mean = (RULE.probability(2.0) + RULE.probability(-0.5)) / 2
     assert score == PatientScore("malignant", 0.75, pytest.approx(mean), 2, 1)
-    assert score_patient([scored(0.6), scored(0.2)], DESCRIPTION).verdict == "uncertain"
-    assert score_patient([scored(-2.0)], DESCRIPTION).verdict == "benign"
-    assert score_patient([scored(9.0, "rejected"), Scored("b", reason="x")], DESCRIPTION) is None
+    assert score_patient(answers(scored(0.6), scored(0.2)), RULE).verdict == "uncertain"
+    assert score_patient(answers(scored(-2.0)), RULE).verdict == "benign"
+    assert score_patient(answers(scored(9.0, "rejected")), RULE) is None
 
 
 def test_names_can_be_no_formula_and_no_markup():
@@ -67,7 +70,7 @@ def test_the_report_is_one_page(n):
     results = [scored(i / 100, name=f"{'long-' * 30}{i}.png") for i in range(n)]
     results += [Scored(f"bad-{i}.png", reason="It is damaged. " * 20) for i in range(n)]
     pdf = pypdf.PdfReader(
-        io.BytesIO(to_pdf(results, score_patient(results, DESCRIPTION), "formed " * 80))
+        io.BytesIO(to_pdf(results, score_patient(answers(*results), RULE), "formed " * 80))
     )
     assert len(pdf.pages) == 1
     assert len(pdf.pages[0].images) == min(n, 9)

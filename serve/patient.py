@@ -1,0 +1,78 @@
+"""The images of one patient together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from handler.decision import DecisionRule
+
+
+class Answer(Protocol):
+    """What the model says of one image."""
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def probability(self) -> float: ...  # noqa: D102
+    @property
+    def verdict(self) -> str: ...  # noqa: D102
+    @property
+    def decision(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class PatientScore:
+    """The images of a patient together.
+
+    Attributes
+    ----------
+    verdict : str
+        "benign", "malignant" or "uncertain": the mean decision read as an image's is.
+    decision, probability : float
+        Means over the images.
+    images : int
+        How many were averaged.
+    called_malignant : int
+        How many of them are labelled malignant.
+    """
+
+    verdict: str
+    decision: float
+    probability: float
+    images: int
+    called_malignant: int
+
+
+def score_patient(answers: Iterable[Answer], rule: DecisionRule) -> PatientScore | None:
+    """Average the decisions of the images that got a verdict.
+
+    The mean is the sum rule of Kittler, Hatef, Duin, Matas, "On combining classifiers",
+    IEEE TPAMI 1998, doi:10.1109/34.667881; the model's figures by patient are measured so.
+
+    Parameters
+    ----------
+    answers : iterable of Answer
+        Gone through once.
+    rule : DecisionRule
+        Of the model that gave them.
+
+    Returns
+    -------
+    PatientScore or None
+        None where no image can be used: those that are rejected are left out.
+    """
+    decision = probability = 0.0
+    images = called_malignant = 0
+    for answer in answers:
+        if answer.verdict == "rejected":
+            continue
+        images += 1
+        decision += answer.decision
+        probability += answer.probability
+        called_malignant += answer.label == "malignant"
+    if not images:
+        return None
+    decision /= images
+    return PatientScore(
+        rule.verdict(decision), decision, probability / images, images, called_malignant
+    )

@@ -1,0 +1,1 @@
+"""Scores archives of images: many files in, a table of verdicts out."""

@@ -1,0 +1,191 @@
+"""What is to score and what has been scored, in a file beside the table.
+
+Rows are added as they come, so that a stop loses only what is under way; the table, which
+can't be added to, is written at the end. An SQLite file, so that nothing is held in memory.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from handler.identity import ModelId
+from serve.errors import OtherModel, TableInUse
+from serve.names import printable
+from serve.scoring import table
+from serve.scoring.listing import ImageFile
+from serve.scoring.table import Row
+
+# Refusals that say nothing of the image itself, so that the next run tries again.
+PASSING = ("UnreadableFile", "WorkerEnded")
+# Rows read at a time: a few megabytes.
+PAGE = 10_000
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS listed (file TEXT PRIMARY KEY, bytes, modified) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scored (
+    file TEXT PRIMARY KEY, patient, bytes, modified, label, probability, verdict, decision,
+    warnings, error, message, model_version, model_sha256
+) WITHOUT ROWID;
+"""
+INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in Row._fields)})"
+
+
+class Ledger:
+    """The state of scoring into one table.
+
+    Parameters
+    ----------
+    out : Path
+        The table; what it holds already is taken up.
+    model : ModelId
+        That scores.
+
+    Raises
+    ------
+    TableInUse
+        Another run writes to it.
+    OtherModel
+        It holds rows of another model.
+    TableUnusable
+        It is no such table.
+    """
+
+    def __init__(self, out: Path, model: ModelId) -> None:
+        self._out = out
+        self.path = out.with_name(f"{out.name}.partial")
+        self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        try:
+            self._open(model)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _open(self, model: ModelId) -> None:
+        try:
+            # With the lock kept, a log needs no shared memory, which network folders don't have.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            # Rows are safe from the end of this program, and the file from that of the machine.
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise TableInUse(
+                f"Another run is writing to {printable(str(self._out))}. "
+                "Wait for it, or choose another --out."
+            ) from None
+        with self._database:
+            for statement in TABLES.split(";"):
+                self._database.execute(statement)
+            if self._is_empty() and self._out.exists():
+                for rows in table.read(self._out):
+                    self._insert(rows)
+            other = self._database.execute(
+                "SELECT model_version FROM scored WHERE model_sha256 != ?", (model.sha256,)
+            ).fetchone()
+            if other:
+                raise OtherModel(
+                    f"{printable(str(self._out))} holds verdicts of another model, version "
+                    f"{other[0]}; this is version {model.version}. Choose another --out."
+                )
+
+    def close(self) -> None:
+        """Let go of the file, for the next run to go on with; delete it if it has no rows."""
+        is_empty = self._is_empty()
+        self._database.close()
+        if is_empty:
+            self.path.unlink()
+
+    def note(self, images: Iterable[ImageFile]) -> None:
+        """Take note of what is to score, in place of what was before.
+
+        Rows of files that have changed since are dropped, as are those of files that could
+        not be read.
+
+        Parameters
+        ----------
+        images : iterable of ImageFile
+        """
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.execute("DELETE FROM listed")
+            self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", images)
+            self._database.execute(
+                "DELETE FROM scored WHERE EXISTS (SELECT * FROM listed WHERE "
+                "listed.file = scored.file AND (listed.bytes IS NOT scored.bytes OR "
+                f"listed.modified IS NOT scored.modified OR scored.error IN {PASSING}))"
+            )
+
+    def count(self) -> tuple[int, int, int]:
+        """Count the listed files, those of them that are to score, and the rows of others."""
+        (listed,) = self._database.execute("SELECT COUNT(*) FROM listed").fetchone()
+        (known,) = self._database.execute(
+            "SELECT COUNT(*) FROM listed JOIN scored USING (file)"
+        ).fetchone()
+        (rows,) = self._database.execute("SELECT COUNT(*) FROM scored").fetchone()
+        return listed, listed - known, rows - known
+
+    def pending(self, size: int) -> Iterator[Sequence[ImageFile]]:
+        """Return the files that are still to score, each once.
+
+        Parameters
+        ----------
+        size : int
+            How many at a time.
+        """
+        last = ""
+        # Each time anew: a statement that goes on for long would keep the log from being
+        # written back.
+        while found := self._database.execute(
+            "SELECT file, bytes, modified FROM listed WHERE file > ? AND NOT EXISTS "
+            "(SELECT * FROM scored WHERE scored.file = listed.file) ORDER BY file LIMIT ?",
+            (last, size),
+        ).fetchall():
+            yield [ImageFile(*each) for each in found]
+            last = found[-1][0]
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keep rows for good."""
+        with self._database:
+            self._database.execute("BEGIN")
+            self._insert(rows)
+
+    def rows(self, order: str) -> Iterator[list[Row]]:
+        """Return all rows, many at a time.
+
+        Parameters
+        ----------
+        order : str
+            Columns to sort by.
+        """
+        found = self._database.execute(f"SELECT * FROM scored ORDER BY {order}")
+        while page := found.fetchmany(PAGE):
+            yield [_row(each) for each in page]
+
+    def refused(self, limit: int) -> tuple[int, list[Row]]:
+        """Count the listed files that can't be judged, and return the first rows of them."""
+        of_listed = "FROM scored JOIN listed USING (file) WHERE error IS NOT NULL"
+        (number,) = self._database.execute(f"SELECT COUNT(*) {of_listed}").fetchone()
+        found = self._database.execute(
+            f"SELECT scored.* {of_listed} ORDER BY file LIMIT ?", (limit,)
+        ).fetchall()
+        return number, [_row(each) for each in found]
+
+    def clear(self) -> None:
+        """Forget everything, once the table is written."""
+        self._database.execute("DELETE FROM scored")
+
+    def _is_empty(self) -> bool:
+        return not self._database.execute("SELECT 1 FROM scored LIMIT 1").fetchall()
+
+    def _insert(self, rows: Iterable[Row]) -> None:
+        self._database.executemany(
+            INSERT, ({**row._asdict(), "warnings": json.dumps(row.warnings)} for row in rows)
+        )
+
+
+def _row(stored: tuple) -> Row:
+    place = Row._fields.index("warnings")
+    return Row._make([*stored[:place], json.loads(stored[place]), *stored[place + 1 :]])

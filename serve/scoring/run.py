@@ -1,0 +1,132 @@
+"""One run: from what is given to the table, the patients and the terminal."""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
+from itertools import islice
+
+import joblib
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from handler.decision import DecisionRule
+from handler.errors import BadModel
+from handler.identity import ModelId, read_manifest
+from serve.errors import ModelUnusable, NothingToScore, WorkerEnded
+from serve.names import printable
+from serve.scoring import summary, table, workers
+from serve.scoring.ledger import Ledger
+from serve.scoring.listing import ImageFile, find_images
+from serve.scoring.progress import Progress
+from serve.scoring.summary import Patient
+from serve.scoring.table import Row
+from serve.settings import Settings
+
+# Images that a worker is given at a time: less than a second's work, which is all that a stop
+# can lose, and long beside the handing over. One at a time after a worker has ended, and
+# once more, because that need not have been the image's doing.
+CHUNKS = (16, 1, 1)
+# Patients, and refused files, that are listed on the terminal.
+LISTED = 20
+
+Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
+
+
+def score(settings: Settings, given: argparse.Namespace) -> int:
+    """Score images into a table, from where an earlier run has stopped."""
+    console = Console(stderr=True)
+    try:
+        model, manifest = read_manifest(settings.model_store)
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        with closing(Ledger(given.out, model)) as ledger:
+            with console.status("Looking for images"):
+                ledger.note(find_images(given.images))
+            _announce(ledger, console)
+            try:
+                _score_pending(ledger, model, _engine(settings, given), console)
+            except KeyboardInterrupt:
+                console.print("Stopped. The same command goes on from here.")
+                return 1
+            table.write(given.out, ledger.rows("file"))
+            patients = summary.summarise(
+                ledger.rows("patient, file"), DecisionRule(**manifest["decision_rule"])
+            )
+            of_patients = given.out.with_suffix(".patients.csv")
+            _print_patients(summary.write(of_patients, patients))
+            refused = _print_refused(ledger)
+            print(f"Files     {given.out}\nPatients  {of_patients}")
+            ledger.clear()
+    except BadModel as error:
+        raise ModelUnusable(str(error)) from None
+    return 2 if refused else 0
+
+
+def _announce(ledger: Ledger, console: Console) -> None:
+    listed, pending, others = ledger.count()
+    if not listed:
+        raise NothingToScore("There is no image there. Name a folder that holds some.")
+    console.print(f"{listed:,} files, {listed - pending:,} of them scored already", highlight=False)
+    if others:
+        console.print(f"The table keeps {others:,} files that are not among them", highlight=False)
+
+
+def _engine(settings: Settings, given: argparse.Namespace) -> AbstractContextManager[Engine]:
+    if given.ray is None:
+        number = given.workers or joblib.cpu_count()
+        return nullcontext(partial(workers.score, settings.model_store, number))
+    from serve.scoring import on_ray  # noqa: PLC0415 # an optional extra
+
+    return on_ray.cluster(settings.model_store, given.ray, given.workers)
+
+
+def _score_pending(
+    ledger: Ledger, model: ModelId, engine: AbstractContextManager[Engine], console: Console
+) -> None:
+    _, pending, _ = ledger.count()
+    if not pending:
+        return
+    with engine as score_chunks, Progress(pending, console) as progress:
+        for size in CHUNKS:
+            for rows in score_chunks(ledger.pending(size)):
+                ledger.add(rows)
+                progress.advance(len(rows))
+    for images in ledger.pending(CHUNKS[0]):
+        error = WorkerEnded("Every worker that read this file ended. Look at it with care.")
+        ledger.add([Row.refused(image, error, model) for image in images])
+
+
+def _print_patients(patients: Iterator[Patient]) -> None:
+    columns = ("Images", "Refused", "Rejected", "Decision", "P(malignant)")
+    shown = Table(
+        Column("Patient", overflow="fold"),
+        *(Column(c, justify="right") for c in columns),
+        "Verdict",
+    )
+    for each in islice(patients, LISTED):
+        counts = (str(count) for count in (each.images, each.refused, each.rejected))
+        score = each.score
+        judged = (
+            (f"{score.decision:+.3f}", f"{score.probability:.3f}", score.verdict)
+            if score
+            else ("", "", "no verdict")
+        )
+        shown.add_row(Text(each.name), *counts, *judged)
+    more = sum(1 for _ in patients)
+    console = Console()
+    console.print(shown)
+    if more:
+        console.print(f"and {more:,} more patients", highlight=False)
+
+
+def _print_refused(ledger: Ledger) -> int:
+    number, first = ledger.refused(LISTED)
+    console = Console(stderr=True)
+    for row in first:
+        console.print(
+            Text(f"{printable(row.file)}: {printable(row.message or '')}"), soft_wrap=True
+        )
+    if number > len(first):
+        console.print(f"and {number - len(first):,} more refused files", highlight=False)
+    return number

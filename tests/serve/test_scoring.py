@@ -1,0 +1,182 @@
+"""`python -m serve score`: stopped, killed, gone on with, and on a Ray cluster."""
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scripts.drawn_fields import draw_field, encode
+from tests.conftest import ROOT, wait_until
+
+# Several times what the workers do between two looks at the ledger.
+IMAGES = 112
+BAD = {
+    "cut.png": "The image is damaged",
+    "none.png": "This is not an image",
+    "gone.png": "No such file or directory",
+    "pipe.png": "This is no file",
+    os.fsdecode(b"\xff\n.png"): "The image is empty",
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    drawn = [encode(draw_field(seed)) for seed in range(8)]
+    for i in range(IMAGES):
+        path = folder / f"patient {i % 3}" / "x.png" / f"SOB_B_A-14-{i % 4}-40-{i:03}.png"
+        if i % 2:
+            path = path.parents[1] / f"{i:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn[i % len(drawn)])
+    (folder / "cut.png").write_bytes(drawn[0][:9999])
+    (folder / "none.png").write_text("no image")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.png")
+    (folder / os.fsdecode(b"\xff\n.png")).touch()
+    return folder
+
+
+@contextmanager
+def scoring(*arguments: object) -> Iterator[subprocess.Popen]:
+    """A run, as from a terminal of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serve", "score", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def rows_so_far(out: Path, folder: Path) -> int:
+    """Count the rows that a run has kept, in a copy of its ledger."""
+    for ending in (".partial", ".partial-wal"):
+        try:
+            shutil.copy(f"{out}{ending}", folder / f"copy{ending}")
+        except FileNotFoundError:
+            return 0
+    try:
+        with closing(sqlite3.connect(folder / "copy.partial")) as database:
+            return database.execute("SELECT COUNT(*) FROM scored").fetchone()[0]
+    except sqlite3.Error:  # copied while it was written
+        return 0
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def scored_already(stderr: str) -> int:
+    return int(re.search(r"([\d,]+) of them scored already", stderr)[1])
+
+
+def spoil(files: list[str]) -> None:
+    """Make files no images, and look as if they had not changed."""
+    for file in files:
+        stat = Path(file).stat()
+        Path(file).write_bytes(bytes(stat.st_size))
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def by_ray(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The table from a cluster of two nodes, of which a worker was killed."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("ray")
+    out = folder / "table.parquet"
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    try:
+        cluster.add_node(**node)
+        with scoring(images, "--out", out, "--ray", cluster.address) as process:
+            wait_until(lambda: rows_so_far(out, folder), 180)
+            actors = [
+                other
+                for other in psutil.process_iter(["cmdline"])
+                if any("MapWorker" in part for part in other.info["cmdline"] or [])
+                and any("ray" in parent.name() for parent in other.parents())
+            ]
+            assert len({actor.ppid() for actor in actors}) == 2  # one on each node
+            actors[0].kill()
+            _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 2, stderr
+    finally:
+        cluster.shutdown()
+    return pq.read_table(out)
+
+
+def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
+    """Run after the cluster has scored the images, which are spoilt here once they are scored."""
+    out = tmp_path / "new folder" / "table.parquet"
+    arguments = (images, "--out", out, "--workers")
+
+    with scoring(*arguments, 1) as process:
+        wait_until(lambda: rows_so_far(out, tmp_path), 120)
+        (worker,) = workers_of(process)
+        process.kill()
+        assert "scored already" in process.stderr.readline()
+    wait_until(lambda: not worker.is_running())
+    assert not out.exists()
+    first = rows_so_far(out, tmp_path)
+    assert 0 < first < IMAGES
+    kept = by_ray.slice(0, first).to_pylist()  # files are scored in the table's order
+    spoil([row["file"] for row in kept if row["verdict"]])
+    # What could not be read is tried again.
+    known = sum(row["error"] != "UnreadableFile" for row in kept)
+
+    with scoring(*arguments, 1) as process:
+        wait_until(lambda: rows_so_far(out, tmp_path) > first, 120)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert scored_already(stderr) == known
+    assert "The same command goes on from here" in stderr
+    assert "Traceback" not in stderr
+    second = rows_so_far(out, tmp_path)
+    assert first < second < IMAGES
+
+    with scoring(*arguments, 2) as process:
+        wait_until(lambda: rows_so_far(out, tmp_path) > second, 120)
+        workers_of(process)[0].kill()
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert scored_already(stderr) >= second - 2
+    for name, reason in BAD.items():
+        line = next(line for line in stderr.splitlines() if name[-5:] in line)
+        assert reason in line
+    assert "Traceback" not in stderr
+    assert "patient 0" in stdout
+    assert [path.name for path in sorted(out.parent.iterdir())] == [
+        *("table.parquet", "table.patients.csv")
+    ]
+
+    # Had any been scored twice, it would have been refused.
+    table = pq.read_table(out)
+    assert table.num_rows == IMAGES + len(BAD)
+    assert table["verdict"].null_count == len(BAD)
+    assert table.equals(by_ray)
+
+    with scoring(*arguments, 2) as process:
+        _, stderr = process.communicate(timeout=60)
+    assert scored_already(stderr) == table.num_rows - 2  # the unreadable ones are tried again

@@ -1,0 +1,181 @@
+"""Listing, ledger, table and summary of scoring, without a model."""
+
+import os
+import string
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handler.decision import DecisionRule
+from handler.identity import ModelId
+from serve.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
+from serve.names import patient_of, printable
+from serve.patient import score_patient
+from serve.scoring import summary, table
+from serve.scoring.ledger import Ledger
+from serve.scoring.listing import ImageFile, find_images, to_path, to_text
+from serve.scoring.table import Row
+
+MODEL = ModelId("breakhis", "1.0", "a" * 64)
+RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
+
+# What Linux allows in a file name, with what often goes wrong.
+NAMES = st.lists(
+    st.sampled_from(
+        [b"\n", b"\xff", b"\\xff", b"%FF", b"*", b"[a]", b"?", b"'", b"=1", b"\x1b[31m"]
+    )
+    | st.sampled_from([*string.ascii_letters.encode()]).map(lambda i: bytes([i]))
+    | st.characters(exclude_characters="/\0", exclude_categories=["Cs"]).map(str.encode),
+    min_size=1,
+    max_size=12,
+).map(b"".join)
+
+
+def row(file: str, decision: float | None, verdict: str | None, patient: str = "p") -> Row:
+    if verdict is None:
+        refusal = Row.refused(ImageFile(file, 5, 7), UnreadableFile("No."), MODEL)
+        return refusal._replace(patient=patient)
+    label = "malignant" if decision >= 0 else "benign"
+    judged = (label, RULE.probability(decision), verdict, decision, ["not_he"])
+    return Row(file, patient, 5, 7, *judged, None, None, MODEL.version, MODEL.sha256)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names=st.sets(NAMES, min_size=1, max_size=5))
+def test_any_name_is_listed_stored_and_found_again(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("any")
+    paths = {os.fsencode(folder) + b"/" + name + b".PNG" for name in names}
+    for path in paths:
+        Path(os.fsdecode(path)).write_bytes(b"x")
+    images = list(find_images([str(folder)]))
+    assert {os.fsencode(to_path(image.file)) for image in images} == {
+        path
+        for path in paths
+        if not os.path.basename(path).startswith(b".")  # noqa: PTH119
+    }
+    # Each by itself is found, too, whatever of a pattern there is in its name.
+    assert set(find_images(os.fsdecode(path) for path in paths)) >= set(images)
+    with closing(Ledger(folder / "out.parquet", MODEL)) as ledger:
+        ledger.note(images)
+        for image in images:
+            ledger.add([Row.refused(image, UnreadableFile(image.file), MODEL)])
+        assert list(ledger.pending(2)) == []
+        table.write(folder / "out.parquet", ledger.rows("file"))
+        ledger.clear()
+    stored = pq.read_table(folder / "out.parquet")["file"].to_pylist()
+    assert stored == sorted(image.file for image in images)
+    assert all(printable(name).isprintable() for name in stored)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_no_name_that_is_unicode_is_mistaken_for_one_that_is_not(name):
+    path = f"/{name}"
+    assert to_text(path) == path
+    assert os.fspath(to_path(to_text("/\udcff"))) == "/\udcff"
+
+
+@settings(max_examples=60, deadline=None)
+@given(NAMES)
+def test_any_pattern_lists_or_says_that_there_is_nothing(pattern):
+    try:
+        list(find_images([os.fsdecode(b"/nowhere/" + pattern)]))
+    except NothingToScore as error:
+        assert str(error).isprintable()
+
+
+def test_folders_patterns_files_and_what_is_passed_over(tmp_path):
+    for name in (
+        "a/1.png",
+        "a/x.png/2.JPG",
+        "a/._1.png",
+        "a/notes.txt",
+        ".hidden/3.png",
+        "b/4.tif",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "round").symlink_to(tmp_path)
+    (tmp_path / "b" / "gone.png").symlink_to(tmp_path / "nowhere")
+
+    def names(*given: str) -> set[str]:
+        return {os.path.relpath(image.file, tmp_path) for image in find_images(given)}
+
+    everything = {"a/1.png", "a/x.png/2.JPG", "b/4.tif", "b/gone.png"}
+    assert names(str(tmp_path)) == everything
+    assert names(f"{tmp_path}/[ab]") == everything
+    assert names(f"{tmp_path}/*/*.png") == {"a/1.png", "a/x.png/2.JPG", "b/gone.png"}
+    assert names(f"{tmp_path}/a/notes.txt", f"{tmp_path}/a") == {
+        *("a/1.png", "a/x.png/2.JPG", "a/notes.txt")
+    }
+    with pytest.raises(NothingToScore, match="matches none"):
+        names(f"{tmp_path}/*.gif")
+
+
+def test_the_patient_is_the_accession_number_or_the_folder():
+    assert patient_of(Path("/x/40X/SOB_M_DC-14-2980-40-009.png")) == "2980"
+    assert patient_of(Path("/x/SOB_B_A-14-22549AB-40-001.PNG")) == "22549"
+    assert patient_of(Path("/archive/patient 7/1.png")) == "patient 7"
+    assert patient_of(Path("/archive/\udcff\n/1.png")).isprintable()
+
+
+def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
+    out = tmp_path / "t.parquet"
+    images = [ImageFile(f"/{name}", 5, 7) for name in "abcde"]
+    ledger = Ledger(out, MODEL)
+    with pytest.raises(TableInUse, match="Another run"):
+        Ledger(out, MODEL)
+    ledger.note(images)
+    ledger.add([row("/a", 1.0, "malignant"), row("/b", -1.0, "benign"), row("/c", None, None)])
+    ledger.close()
+
+    ledger = Ledger(out, MODEL)  # a stopped run
+    ledger.note([*images[1:], ImageFile("/e", 5, 7)])
+    assert ledger.count() == (4, 3, 1)  # what could not be read is tried again
+    assert list(ledger.pending(2)) == [images[2:4], images[4:]]
+    ledger.add([row("/c", 0.0, "uncertain"), row("/d", 0, "uncertain"), row("/e", 0, "rejected")])
+    table.write(out, ledger.rows("file"))
+    ledger.clear()
+    ledger.close()
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
+
+    ledger = Ledger(out, MODEL)  # a finished one
+    ledger.note([images[0], images[1]._replace(modified=8), images[2]._replace(bytes=6)])
+    assert [image.file for (image,) in ledger.pending(1)] == ["/b", "/c"]
+    assert ledger.count() == (3, 2, 2)
+    ledger.close()
+
+    with pytest.raises(OtherModel, match=r"version 1\.0"):
+        Ledger(out, ModelId("breakhis", "1.1", "b" * 64))
+
+
+def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):
+    out = tmp_path / "t.parquet"
+    for content in (b"no table", b""):
+        out.write_bytes(content)
+        with pytest.raises(TableUnusable, match="Choose another --out"):
+            Ledger(out, MODEL)
+        assert out.read_bytes() == content
+
+
+def test_patients_are_judged_as_on_the_page(tmp_path):
+    rows = [
+        row("/1", 2.0, "malignant", "=a"),
+        row("/2", -0.5, "uncertain", "=a"),
+        row("/3", 9.0, "rejected", "=a"),
+        row("/4", None, None, "=a"),
+        row("/5", 9.0, "rejected", "b"),
+    ]
+    first, second = summary.summarise([rows[:2], rows[2:]], RULE)
+    assert (first.images, first.refused, first.rejected) == (4, 1, 1)
+    assert first.score == score_patient(rows[:3], RULE)
+    assert first.score.decision == 0.75
+    assert second.score is None
+    written = list(summary.write(tmp_path / "p.csv", summary.summarise([rows], RULE)))
+    assert written == [first, second]
+    lines = (tmp_path / "p.csv").read_text("utf-8-sig").splitlines()
+    assert lines[1].startswith("'=a,4,1,1,0.75,")
+    assert lines[2] == "b,1,0,1,,,no verdict"
