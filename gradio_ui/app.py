@@ -35,6 +35,7 @@ THEME = gr.themes.Soft(font=SANS, font_mono=MONO).set(
     block_title_text_color="*neutral_900",
     body_text_color_subdued="*neutral_600",
     button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
 )
 
 

@@ -50,12 +50,18 @@ def over_field(field: bytes, heatmap: bytes, name: str) -> str:
     name : str
         Of the file, in plain text.
     """
-    shows, heatmap_shows = f"The field {name}", "Heat map: where the model looked"
-    return layers(field, heatmap, OPACITY, shows, heatmap_shows, LEGEND)
+    return layers(
+        field,
+        heatmap,
+        opacity=OPACITY,
+        shows=f"The field {name}",
+        heatmap_shows="Heat map: where the model looked",
+        legend=LEGEND,
+    )
 
 
 def layers(
-    below: bytes, heatmap: bytes, opacity: int, shows: str, heatmap_shows: str, legend: str
+    below: bytes, heatmap: bytes, *, opacity: int, shows: str, heatmap_shows: str, legend: str
 ) -> str:
     """Lay a heat map over a picture, with a slider for its opacity.
 

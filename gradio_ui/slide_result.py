@@ -43,10 +43,10 @@ def picture(overview: np.ndarray, heat_map: HeatMap, name: str) -> str:
     return layers(
         encoded(overview, ".jpg"),
         encoded(heat_map.layer, ".png"),
-        OPACITY,
-        f"The slide {name}",
-        "Heat map: the probability of malignancy of each field",
-        LEGEND,
+        opacity=OPACITY,
+        shows=f"The slide {name}",
+        heatmap_shows="Heat map: the probability of malignancy of each field",
+        legend=LEGEND,
     )
 
 

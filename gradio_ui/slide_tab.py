@@ -38,7 +38,7 @@ SLIDES, RUNS = "slides", 1
 
 INTRODUCTION = (
     "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
-    f"SVS or NDPI, one file of at most {MAX_UPLOAD.upper()}. At most {MAX_FIELDS:,} fields with "
+    f"SVS or NDPI, one file of at most {MAX_UPLOAD}. At most {MAX_FIELDS:,} fields with "
     "tissue are judged, spread over the slide; `python -m serve slide` judges all, and takes "
     "slides of any size. The upload is deleted as soon as it is judged.\n\n"
     f"**{EXPLORATORY}**"

@@ -16,7 +16,7 @@ from gradio_ui.errors import UnreadableUpload
 from serve.frontend import MAX_BODY_BYTES
 
 # Of one file: most slides scanned at 20x, and a zip with the images of one patient.
-MAX_UPLOAD = "1gb"
+MAX_UPLOAD = "1 GB"
 # Images that are judged as one patient: at 40X, BreakHis has 24 of each on average.
 MAX_IMAGES = 500
 # What archivers of some systems add.
