@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from handler.identity import ModelId
-from serve.errors import OtherModel, TableInUse
+from serve.errors import OtherModel, TableInUse, TableUnusable
 from serve.names import printable
 from serve.scoring import table
 from serve.scoring.listing import ImageFile
@@ -48,37 +48,47 @@ class Ledger:
     OtherModel
         It holds rows of another model.
     TableUnusable
-        It is no such table.
+        It is no such table, or can't be written.
     """
 
     def __init__(self, out: Path, model: ModelId) -> None:
         self._out = out
         self.path = out.with_name(f"{out.name}.partial")
-        self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         try:
-            self._open(model)
-        except BaseException:
-            self._database.close()
-            raise
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            try:
+                self._take_up(model)
+            except BaseException:
+                self.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise TableUnusable(
+                f"{printable(str(out))} can't be written ({error}). Choose another --out."
+            ) from None
 
-    def _open(self, model: ModelId) -> None:
+    def _lock(self) -> None:
+        self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         try:
             # With the lock kept, a log needs no shared memory, which network folders don't have.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             # Rows are safe from the end of this program, and the file from that of the machine.
             self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
+            for statement in TABLES.split(";"):
+                self._database.execute(statement)
+        except sqlite3.Error as error:
+            self._database.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
             raise TableInUse(
                 f"Another run is writing to {printable(str(self._out))}. "
                 "Wait for it, or choose another --out."
             ) from None
+
+    def _take_up(self, model: ModelId) -> None:
         with self._database:
-            for statement in TABLES.split(";"):
-                self._database.execute(statement)
+            self._database.execute("BEGIN")
             if self._is_empty() and self._out.exists():
                 for rows in table.read(self._out):
                     self._insert(rows)

@@ -39,7 +39,6 @@ def score(settings: Settings, given: argparse.Namespace) -> int:
     console = Console(stderr=True)
     try:
         model, manifest = read_manifest(settings.model_store)
-        given.out.parent.mkdir(parents=True, exist_ok=True)
         with closing(Ledger(given.out, model)) as ledger:
             with console.status("Looking for images"):
                 ledger.note(find_images(given.images))

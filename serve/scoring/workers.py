@@ -16,6 +16,10 @@ from serve.errors import ModelUnusable
 from serve.scoring.listing import ImageFile
 from serve.scoring.table import Row
 
+# Workers are copies of one process that has imported what they need, which takes seconds.
+FORK_SERVER = get_context("forkserver")
+FORK_SERVER.set_forkserver_preload(["serve.scoring.scorer"])
+
 if TYPE_CHECKING:  # this process needs no model
     from serve.scoring.scorer import Scorer
 
@@ -40,7 +44,7 @@ class Worker:
     def __init__(self, model_store: Path, first: Sequence[ImageFile]) -> None:
         self._model_store = model_store
         self.first: Sequence[ImageFile] | None = first
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_watch_parent)
+        self._pool = ProcessPoolExecutor(1, FORK_SERVER, initializer=_watch_parent)
         # Ctrl-C goes to all processes of a terminal, and is this one's to answer. What is
         # blocked here stays so in a process that is started meanwhile.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

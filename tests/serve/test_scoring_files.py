@@ -158,7 +158,10 @@ def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):
         out.write_bytes(content)
         with pytest.raises(TableUnusable, match="Choose another --out"):
             Ledger(out, MODEL)
-        assert out.read_bytes() == content
+        assert [out.read_bytes()] == [file.read_bytes() for file in tmp_path.iterdir()]
+    for impossible in (tmp_path, out / "t.parquet"):
+        with pytest.raises(TableUnusable, match="Choose another --out"):
+            Ledger(impossible, MODEL)
 
 
 def test_patients_are_judged_as_on_the_page(tmp_path):
