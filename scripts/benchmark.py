@@ -29,7 +29,7 @@ from handler.engines import AUTO
 from handler.images import read_field
 from scripts.benchmarking import report, services
 from scripts.benchmarking.sending import send
-from scripts.benchmarking.services import Running, Start
+from scripts.benchmarking.services import Running, Start, resident_mb
 from scripts.build_mar import build
 from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError, ScriptError
@@ -151,15 +151,15 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
                     measured[name].append(
                         {
                             "start_seconds": running.start_seconds,
-                            "resident_mb": running.resident_mb(),
+                            "resident_mb": resident_mb(running.process),
                             "load": {str(c): load[c] for c in plan.connections},
                         }
                     )
                     if name == OWN and not extras:
                         extras = _extras(running, png, jpeg, plan, advance)
-            limits.append(_limit(png, plan, AUTO))
+            limits.append(limit(png, plan.seconds / 2, AUTO))
             advance()
-        engines = [_limit(png, plan, engine) for engine in ENGINES if plan.thorough]
+        engines = [limit(png, plan.seconds / 2, engine) for engine in ENGINES if plan.thorough]
     return report.summarise(
         {
             "machine": machine(),
@@ -246,10 +246,26 @@ def _form(
     return {"images": FORM, "seconds": min(as_form), "one_by_one_seconds": min(one_by_one)}
 
 
-def _limit(images: Path, plan: Plan, engine: str) -> dict[str, Any]:
+def limit(images: Path, seconds: float, engine: str) -> dict[str, Any]:
+    """Measure what the machine can do without a server; see `scripts.benchmarking.limit`.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of the images.
+    seconds : float
+        How long each figure is measured.
+    engine : str
+        See `handler.engines.open_engine`.
+
+    Raises
+    ------
+    ScriptError
+        The limit could not be measured.
+    """
     command = [sys.executable, "-m", "scripts.benchmarking.limit"]
     finished = subprocess.run(
-        [*command, str(images), str(plan.seconds / 2), engine],
+        [*command, str(images), str(seconds), engine],
         cwd=ROOT,
         capture_output=True,
         text=True,

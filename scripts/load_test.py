@@ -21,6 +21,7 @@ from rich.progress import Progress
 from scripts.benchmark import machine, write_images
 from scripts.benchmarking import services
 from scripts.benchmarking.sending import send
+from scripts.benchmarking.services import resident_mb
 from scripts.build_mar import build
 from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
@@ -88,7 +89,7 @@ def measure(data: Path, soak_pieces: int, seconds: float) -> dict[str, Any]:
                         "statuses": seen.statuses,
                         "p50": p50,
                         "p99": p99,
-                        "resident_mb": sum(running.resident_mb().values()),
+                        "resident_mb": sum(resident_mb(running.process).values()),
                     }
                 )
                 progress.advance(task)

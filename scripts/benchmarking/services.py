@@ -51,18 +51,20 @@ class Running:
     headers: dict[str, str] = field(default_factory=dict)
     as_form: bool = False
 
-    def resident_mb(self) -> dict[str, float]:
-        """Return the memory of the processes, in MB, by the program's name."""
-        sizes: dict[str, float] = {}
-        for process in [self.process, *self.process.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                # Pages that processes share are dealt out between them.
-                size = process.memory_full_info().pss / 1e6
-                sizes[process.name()] = sizes.get(process.name(), 0) + size
-        return sizes
-
 
 Start = Callable[[bytes], AbstractContextManager[Running]]
+
+
+def resident_mb(process: psutil.Process) -> dict[str, float]:
+    """Return the memory of a process and those under it, in MB, by the program's name."""
+    sizes: dict[str, float] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                # Pages that processes share are dealt out between them.
+                size = each.memory_full_info().pss / 1e6
+                sizes[each.name()] = sizes.get(each.name(), 0) + size
+    return sizes
 
 
 @contextlib.contextmanager

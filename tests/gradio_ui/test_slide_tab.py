@@ -9,11 +9,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 from gradio_ui.verdict import RESEARCH_ONLY
 from scripts.drawn_fields import draw_field, encode
+from scripts.drawn_slides import many, write_slide
 from serve.slides.summary import EXPLORATORY
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of
-from tests.serve.drawn_slides import many, write_slide
 
 
 def judge_slide(visitor: Visitor, file: Path) -> None:

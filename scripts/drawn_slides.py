@@ -1,8 +1,9 @@
-"""Pyramids with drawn fields at known places on white glass, however large."""
+"""Draws slides: pyramids with drawn fields at known places on white glass, however large."""
 
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,13 @@ APERIO = "Aperio Image Library v12.0.0\r\n{width}x{height} |AppMag = 20|MPP = {s
 
 
 def many(rows: int, columns: int) -> dict[tuple[int, int], np.ndarray]:
-    """Equal fields, whose pixels take few bytes, side by side at 0.49 micrometres a pixel."""
+    """Lay out equal fields, whose pixels take few bytes, side by side at 0.49 micrometres a pixel.
+
+    Returns
+    -------
+    dict of tuple of 2 int to ndarray of uint8, shape (460, 700, 3)
+        As `write_slide` takes them.
+    """
     field = draw_field(1) // 24 * 24
     return {(700 * column, 460 * row): field for row in range(rows) for column in range(columns)}
 
@@ -49,7 +56,7 @@ def write_slide(
     width, height = size
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for shrink in levels:
-            tags = {}
+            tags: dict[str, Any] = {}
             if aperio:
                 tags["description"] = APERIO.format(width=width, height=height, scale=scale)
             elif scale is not None:
@@ -69,7 +76,9 @@ def write_slide(
     return path
 
 
-def _tiles(size, regions, shrink: int) -> Iterator[bytes]:
+def _tiles(
+    size: tuple[int, int], regions: Mapping[tuple[int, int], np.ndarray], shrink: int
+) -> Iterator[bytes]:
     """Encode the tiles of a level; all that is glass is one and the same."""
     small = {
         (x // shrink, y // shrink): cv2.resize(

@@ -1,0 +1,184 @@
+"""Measure how the cost of scoring grows, and estimate what large archives would cost.
+
+    python -m scripts.cost
+
+Writes ``docs/cost.md``, a plot, and the figures as JSON.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.progress import Progress
+
+from handler.engines import AUTO
+from scripts.benchmark import limit, machine, write_images
+from scripts.benchmarking.cost_report import page, plot
+from scripts.benchmarking.services import resident_mb
+from scripts.drawn_fields import draw_field
+from scripts.drawn_slides import write_slide
+from scripts.errors import ScriptError
+from scripts.learning.crossval import write
+from scripts.learning.places import ROOT, add_data_argument
+from serve.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
+
+RESULTS = ROOT / "docs"
+IMAGES, WORKERS = (100, 1_000, 10_000), (1, 2)
+SLIDE = (32, 32)
+LIMIT_SECONDS = 3.0
+# How often memory is looked at.
+SAMPLE_SECONDS = 0.5
+# Different fields of the slide.
+DRAWN = 32
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_data_argument(parser)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for what is written")
+    args = parser.parse_args()
+    try:
+        results = measure(args.data, IMAGES, WORKERS, SLIDE, LIMIT_SECONDS)
+    except ScriptError as error:
+        parser.exit(1, f"{error}\n")
+    write(args.out / "cost.json", json.dumps(results, indent=1).encode())
+    write(args.out / "cost.svg", plot(results))
+    write(args.out / "cost.md", page(results).encode())
+    print(page(results))
+
+
+def measure(
+    data: Path,
+    images: Sequence[int],
+    workers: Sequence[int],
+    slide: tuple[int, int],
+    limit_seconds: float,
+) -> dict[str, Any]:
+    """Score a slide and archives of growing size by the command line, and the limit in between.
+
+    Parameters
+    ----------
+    data : Path
+        Of the data set; fields are drawn where there is none.
+    images : sequence of int
+        Sizes of the archives.
+    workers : sequence of int
+        How many processes score.
+    slide : tuple of 2 int
+        Fields across and down.
+    limit_seconds : float
+        How long the machine's limit is measured each time.
+
+    Returns
+    -------
+    dict
+        ``runs``: for each its ``engine``, ``images``, ``workers``, ``seconds`` of the whole
+        command, peak ``resident_mb`` of its processes, and ``limit``, images a second in
+        process, measured just before and after; ``bytes`` of a mean image; ``slide``
+        with its size, ``bytes``, ``fields``, ``seconds`` and ``resident_mb``; and what was
+        measured on.
+    """
+    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+        png, _, origin = write_images(data, Path(folder))
+        task = progress.add_task(
+            "Cost", total=(len(workers) + 1) * sum(images) + slide[0] * slide[1]
+        )
+        slide_figures = _slide(slide, Path(folder) / "slide.tif")
+        progress.advance(task, slide_figures["fields"])
+        runs = []
+        before = limit(png, limit_seconds, AUTO)["rate"]
+        for size in images:
+            archive = _archive(png, size, Path(folder) / str(size))
+            for engine, processes in [("local", n) for n in workers] + [("ray", max(workers))]:
+                out = Path(folder) / f"{engine}-{processes}-{size}.parquet"
+                options = ["--out", str(out), "--workers", str(processes)]
+                options += ["--ray"] if engine == "ray" else []
+                seconds, peak = _run(["score", str(archive), *options])
+                after = limit(png, limit_seconds, AUTO)["rate"]
+                runs.append(
+                    {
+                        "engine": engine,
+                        "images": size,
+                        "workers": processes,
+                        "seconds": seconds,
+                        "resident_mb": peak,
+                        "limit": (before + after) / 2,
+                    }
+                )
+                before = after
+                progress.advance(task, size)
+        sizes = [path.stat().st_size for path in png.iterdir()]
+    return {
+        "machine": machine(),
+        "origin": f"{origin}, PNG",
+        "distinct": len(sizes),
+        "bytes": float(np.mean(sizes)),
+        "runs": runs,
+        "slide": slide_figures,
+    }
+
+
+def _archive(images: Path, size: int, folder: Path) -> Path:
+    """Make a folder of many names for few files."""
+    folder.mkdir()
+    files = sorted(images.iterdir())
+    for i in range(size):
+        (folder / f"{i:06}.png").hardlink_to(files[i % len(files)])
+    return folder
+
+
+def _slide(grid: tuple[int, int], path: Path) -> dict[str, Any]:
+    """Draw a slide that is all tissue, and score it."""
+    columns, rows = grid
+    drawn = [draw_field(seed) for seed in range(DRAWN)]
+    width, height = columns * FIELD_WIDTH, rows * FIELD_HEIGHT
+    places = [(x, y) for y in range(0, height, FIELD_HEIGHT) for x in range(0, width, FIELD_WIDTH)]
+    regions = {place: drawn[i % DRAWN] for i, place in enumerate(places)}
+    write_slide(path, (width, height), regions, levels=(1, 4, 16))
+    out = path.with_suffix("")
+    seconds, peak = _run(["slide", str(path), "--out", str(out)])
+    return {
+        "width": width,
+        "height": height,
+        "bytes": path.stat().st_size,
+        "fields": json.loads((out / "summary.json").read_text("utf-8"))["fields"],
+        "seconds": seconds,
+        "resident_mb": peak,
+    }
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    """Run a command of `serve`; return its seconds and the most memory it held, in MB."""
+    with tempfile.TemporaryFile("w+") as said:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serve", *command],
+            cwd=ROOT,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        peak = 0.0
+        try:
+            while process.poll() is None:
+                peak = max(peak, sum(resident_mb(psutil.Process(process.pid)).values()))
+                time.sleep(SAMPLE_SECONDS)
+        finally:
+            process.kill()
+        seconds = time.perf_counter() - began
+        if process.returncode:
+            said.seek(0)
+            raise ScriptError(f"`serve {command[0]}` failed:\n{said.read()[-2000:]}")
+    return seconds, peak
+
+
+if __name__ == "__main__":
+    main()
