@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
 INSTRUCTIONS = re.sub(r"\\\n", "", DOCKERFILE.read_text())
+# From the base image on.
 LAST_STAGE = INSTRUCTIONS.rpartition("\nFROM ")[2]
 
 (IMAGE_ENVIRONMENT,) = (
@@ -21,9 +22,9 @@ LAST_STAGE = INSTRUCTIONS.rpartition("\nFROM ")[2]
 (HEALTH,) = (json.loads(line) for line in re.findall(r"^HEALTHCHECK.* CMD (.*)$", LAST_STAGE, re.M))
 
 
-def copied(*, from_build: bool) -> list[tuple[str, str]]:
+def copied(instructions: str, *, from_build: bool = False) -> list[tuple[str, str]]:
     """Sources and targets of COPY: of the first stage's results, or of the repository's files."""
-    lines = re.findall(r"^COPY (--from=build )?(\S+) (\S+)$", INSTRUCTIONS, re.M)
+    lines = re.findall(r"^COPY (--from=build )?(\S+) (\S+)$", instructions, re.M)
     return [(source, target) for stage, source, target in lines if bool(stage) == from_build]
 
 
