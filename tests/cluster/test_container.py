@@ -156,10 +156,9 @@ def test_nothing_but_predictions_and_metrics_is_open(process, settings):
     assert not settings.key_file.exists()
 
 
-def test_nobody_registers_a_model(process, settings, image):
+def test_nobody_registers_a_model(process, settings):
     models = f"{settings.management_url}/models"
     answers = [
-        requests.post(f"{settings.management_url}/workflows?url={image}", timeout=60),
         requests.post(f"{models}?url=breakhis.mar&model_name=other", timeout=60),
         requests.delete(f"{models}/breakhis", timeout=60),
         requests.post(
