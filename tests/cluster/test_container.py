@@ -20,6 +20,7 @@ import requests
 from serve.client import Client
 from serve.management import Management
 from serve.settings import Settings
+from serve.torchserve import START_SECONDS
 from tests.cluster.conftest import (
     COMMAND,
     HEALTH,
@@ -111,7 +112,7 @@ def process(image, variables, settings) -> Iterator[subprocess.Popen]:
     process = start(image, variables)
     try:
         assert not probe("readiness", settings, image, variables)
-        wait_until(lambda: probe("startup", settings, image, variables), 120)
+        wait_until(lambda: probe("startup", settings, image, variables), START_SECONDS)
         yield process
     finally:
         process.terminate()
