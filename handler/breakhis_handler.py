@@ -87,7 +87,7 @@ class BreakHisHandler:
         responses, answered = [], []
         for i, of_request in enumerate(images):
             answers = [next(predictions) if isinstance(im, Field) else im for im in of_request]
-            responses.append(self._respond(context, i, answers, payloads[i].many, options[i]))
+            responses.append(self._respond(context, i, answers, payloads[i], options[i]))
             size = sum(len(image) for image in payloads[i].images if isinstance(image, bytes))
             status, _ = context.get_response_status(i)
             answered.append(Answered(context.get_request_id(i), status, size, answers))
@@ -117,15 +117,19 @@ class BreakHisHandler:
         context: Context,
         i: int,
         answers: list[Prediction | RequestError],
-        many: bool,
+        payload: Payload,
         options: Options,
     ) -> str | bytes:
         context.set_response_content_type(i, "application/json")
         if options.describe:
             # TorchServe lists its workers by process; only they can say which of them answers.
             return json.dumps({**self._model.describe(), "worker": os.getpid()})
-        if many:
-            return json.dumps({"predictions": [answer.to_json() for answer in answers]})
+        if payload.many:
+            predictions = [answer.to_json() for answer in answers]
+            if payload.inference is None:
+                return json.dumps({"predictions": predictions})
+            model = self._model.identity
+            return json.dumps(payload.inference.answer(model.name, model.version, predictions))
         (answer,) = answers
         if isinstance(answer, RequestError):
             context.set_response_status(answer.code, HTTPStatus(answer.code).phrase, i)

@@ -1,12 +1,12 @@
 """What a request holds: the images in its body, and what its headers ask for."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import BadImage, BadRequest, RequestError, TooManyImages
+from handler.open_inference import FORM, InferenceRequest, read_inference
 
 # TorchServe's name for a body that is not a form.
 BODY = ("body", "data")
@@ -48,10 +48,13 @@ class Payload:
         In the order sent; an error where an image could not even be taken out.
     many : bool
         Whether the answer is a ``predictions`` list.
+    inference : InferenceRequest or None
+        Of a request in the open inference protocol, which has an answer of its own.
     """
 
     images: list[bytes | RequestError]
     many: bool
+    inference: InferenceRequest | None = None
 
 
 def read_options(headers: dict[str, Any]) -> Options:
@@ -105,19 +108,37 @@ def read_payload(parts: dict[str, Any], options: Options, max_images: int) -> Pa
         raise BadRequest("The request has no body. Send an image as the body or as a form part.")
     is_form = len(parts) > 1 or not set(parts) & set(BODY)
     if is_form:
-        images: list[bytes | RequestError] = [_to_bytes(part) for part in parts.values()]
-        many = len(images) > 1
+        payload = Payload([_to_bytes(part) for part in parts.values()], many=len(parts) > 1)
     else:
         (body,) = parts.values()
-        instances = _instances(body)
-        many = instances is not None
-        images = [_to_bytes(body)] if instances is None else [_decode(item) for item in instances]
-    if len(images) > max_images:
+        payload = _read_body(body)
+    if len(payload.images) > max_images:
         raise TooManyImages(
-            f"The request carries {len(images)} images; the limit is {max_images}. "
+            f"The request carries {len(payload.images)} images; the limit is {max_images}. "
             "Send them in several requests."
         )
-    return Payload(images, many)
+    return payload
+
+
+def _read_body(body: Any) -> Payload:
+    if isinstance(body, str | bytes | bytearray):
+        # No image format starts with a brace or a bracket.
+        if _to_bytes(body[:64]).lstrip()[:1] not in (b"{", b"["):
+            return Payload([_to_bytes(body)], many=False)
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError):
+            raise BadRequest("The body looks like JSON but is not valid JSON.") from None
+    if isinstance(body, dict) and "inputs" in body:
+        inference = read_inference(body)
+        return Payload([_decode(text) for text in inference.data], many=True, inference=inference)
+    instances = body.get("instances") if isinstance(body, dict) else None
+    if not isinstance(instances, list) or not instances:
+        raise BadRequest(
+            'A JSON body must have the form {"instances": [{"b64": "..."}]}, or that of the open '
+            f"inference protocol, {FORM}."
+        )
+    return Payload([_decode_instance(instance) for instance in instances], many=True)
 
 
 def _to_bytes(part: Any) -> bytes:
@@ -129,27 +150,14 @@ def _to_bytes(part: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _instances(body: Any) -> list[Any] | None:
-    """Return the instances of a JSON body, or None where the body is no JSON."""
-    if isinstance(body, str | bytes | bytearray):
-        # No image format starts with a brace or a bracket.
-        if _to_bytes(body[:64]).lstrip()[:1] not in (b"{", b"["):
-            return None
-        try:
-            body = json.loads(body)
-        except (ValueError, RecursionError):
-            raise BadRequest("The body looks like JSON but is not valid JSON.") from None
-    instances = body.get("instances") if isinstance(body, dict) else None
-    if not isinstance(instances, list) or not instances:
-        raise BadRequest('A JSON body must have the form {"instances": [{"b64": "..."}]}.')
-    return instances
-
-
-def _decode(instance: Any) -> bytes | BadImage:
-    text = instance.get("b64") if isinstance(instance, dict) else None
-    if not isinstance(text, str):
+def _decode_instance(instance: Any) -> bytes | BadImage:
+    if not isinstance(instance, dict) or "b64" not in instance:
         return BadImage('Each instance must have the form {"b64": "..."}.')
+    return _decode(instance["b64"])
+
+
+def _decode(text: Any) -> bytes | BadImage:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return BadImage("The value of b64 is not valid base64. Encode the image file's bytes.")
+    except (TypeError, ValueError):  # no text, or no base64
+        return BadImage("This is not a text of valid base64. Encode the image file's bytes.")

@@ -17,37 +17,48 @@ from rich.table import Column, Table
 
 from serve import models
 from serve.client import Client, Prediction
+from serve.deploy import drain_all
 from serve.errors import ImageRefused, NotRunning, ServeError
 from serve.management import Management
 from serve.scoring import command as scoring
 from serve.settings import Settings
-from serve.tokens import Kind, Tokens
+from serve.tokens import Kind, tokens_for
 from serve.torchserve import TorchServe
 
 RESEARCH_ONLY = "Research software, not a medical device: never use it for a diagnosis."
 
 
 def start(settings: Settings, foreground: bool) -> int:
-    """Start TorchServe; in the foreground, stay until it is interrupted, then stop it."""
+    """Start TorchServe; in the foreground, stay until told to end, then stop it.
+
+    An interrupt (Ctrl-C) stops it at once; a termination (SIGTERM), when it has given the
+    last answers.
+    """
     service = TorchServe(settings)
+    if foreground:  # a shell may have the one ignored, and a container's first process has both
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("Starting TorchServe, which takes some seconds ...", flush=True)
     service.start()
     print(
         f"Inference   {settings.inference_url}\n"
         f"Management  {settings.management_url}\n"
         f"Metrics     {settings.metrics_url}\n"
-        f"Tokens      {settings.key_file}\n"
+        f"Tokens      {'none' if settings.open_to_network else settings.key_file}\n"
         f"{RESEARCH_ONLY}",
         flush=True,
     )
     if foreground:
-        for end in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first one ignored
-            signal.signal(end, signal.default_int_handler)
         try:
             service.wait()
-        except KeyboardInterrupt:
-            service.stop()
-            print("Stopped.")
+        except (KeyboardInterrupt, SystemExit) as told:
+            try:
+                if isinstance(told, SystemExit):
+                    print("Waiting for the last answers ...", flush=True)
+                    drain_all(settings)
+            finally:  # also when told again
+                service.stop()
+                print("Stopped.")
             return 0
         print("TorchServe ended by itself; see the logs in", settings.run_dir / "logs")
         return 1
@@ -93,7 +104,7 @@ def health(settings: Settings, live: bool) -> int:
 
 def token(settings: Settings, kind: Kind) -> int:
     """Print a valid token, for programs such as curl."""
-    print(Tokens(settings.key_file, settings.management_url).get(kind))
+    print(tokens_for(settings).get(kind))
     return 0
 
 

@@ -1,6 +1,6 @@
 """One of TorchServe's HTTP APIs: token, retries, and errors as classes."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,20 +14,12 @@ from serve.errors import (
     ServiceDown,
     TokenRefused,
 )
-from serve.tokens import Kind
+from serve.tokens import Kind, TokenSource
 
 # What a worker judges can be asked for again: when the worker has ended, TorchServe answers all
 # that it had in hand with 500, or 507 where it was killed, and starts it again.
 JUDGING = ("/predictions/", "/explanations/")
 WORKER_TROUBLE = [500, 503, 507]
-
-
-class TokenSource(Protocol):
-    """Anything that hands out tokens, such as `serve.tokens.Tokens`."""
-
-    def get(self, kind: Kind, refused: str | None = None) -> str:
-        """Return a token, another one than `refused`."""
-        ...
 
 
 class Api:

@@ -11,10 +11,10 @@ import numpy as np
 import requests
 from PIL import Image
 
-from serve.api import Api, TokenSource
+from serve.api import Api
 from serve.errors import ImageRefused, ServeError
 from serve.settings import MODEL_NAME, Settings
-from serve.tokens import Tokens
+from serve.tokens import TokenSource, tokens_for
 
 ImageSource = str | Path | bytes | Image.Image
 
@@ -91,8 +91,7 @@ class Client:
     @classmethod
     def from_settings(cls, settings: Settings, version: str | None = None) -> "Client":
         """Make a client of the service that runs, or will run, with these settings."""
-        tokens = Tokens(settings.key_file, settings.management_url)
-        return cls(settings.inference_url, tokens, version=version)
+        return cls(settings.inference_url, tokens_for(settings), version=version)
 
     def predict(
         self,

@@ -199,6 +199,18 @@ def drain(management: Management, version: str) -> None:
     )
 
 
+def drain_all(settings: Settings) -> None:
+    """Return when every version has answered all that it was sent before the call.
+
+    Raises
+    ------
+    DrainFailed
+    """
+    management = Management.from_settings(settings)
+    for each in management.versions():
+        drain(management, each.version)
+
+
 def _abandon(settings: Settings, new: str, old: str) -> None:
     """Undo what a deployment has done, however far it came."""
     management = Management.from_settings(settings)

@@ -31,9 +31,9 @@ NO_ADDRESS = "(?!)"
 def configuration(settings: Settings) -> str:
     """Return TorchServe's ``config.properties``."""
     lines = {
-        "inference_address": settings.inference_url,
+        "inference_address": f"http://{settings.open_host}:{settings.inference_port}",
         "management_address": settings.management_url,
-        "metrics_address": settings.metrics_url,
+        "metrics_address": f"http://{settings.open_host}:{settings.metrics_port}",
         # gRPC can't be turned off: any free port, on loopback.
         "grpc_inference_address": HOST,
         "grpc_management_address": HOST,
@@ -42,9 +42,11 @@ def configuration(settings: Settings) -> str:
         "model_store": settings.model_store.absolute(),
         "load_models": Served.read(settings).archive,
         "allowed_urls": NO_ADDRESS,
-        "disable_token_authorization": "false",
+        # TorchServe wants tokens for all its APIs or for none.
+        "disable_token_authorization": _flag(settings.open_to_network),
         "token_expiration_min": settings.token_minutes,
-        "enable_model_api": "true",
+        # Without tokens nobody registers models: they would run any code.
+        "enable_model_api": _flag(not settings.open_to_network),
         "enable_envvars_config": "false",
         "install_py_dep_per_model": "false",
         # The handler decodes bodies itself, and answers for it when it can't.
@@ -57,6 +59,10 @@ def configuration(settings: Settings) -> str:
         "vmargs": JAVA_OPTIONS,
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def launch(settings: Settings) -> subprocess.Popen:

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from serve.api import Api, TokenSource
+from serve.api import Api
 from serve.errors import (
     LoadFailed,
     NotRunning,
@@ -17,7 +17,7 @@ from serve.errors import (
     VersionRegistered,
 )
 from serve.settings import MODEL_NAME, Settings
-from serve.tokens import Tokens
+from serve.tokens import TokenSource, tokens_for
 
 MODEL = f"/models/{MODEL_NAME}"
 
@@ -76,7 +76,7 @@ class Management:
     @classmethod
     def from_settings(cls, settings: Settings) -> "Management":
         """Manage the service that runs, or will run, with these settings."""
-        return cls(settings.management_url, Tokens(settings.key_file, settings.management_url))
+        return cls(settings.management_url, tokens_for(settings))
 
     def describe(self, version: str | None = None) -> dict[str, Any]:
         """Return TorchServe's description of a version, or of the default one.

@@ -6,6 +6,7 @@ import socket
 from serve.errors import BadSetting, PortTaken
 
 HOST = "127.0.0.1"
+EVERY_ADDRESS = "0.0.0.0"
 
 
 def port_from_environment(variable: str, default: int) -> int:

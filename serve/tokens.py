@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import requests
 
 from serve.errors import NotRunning, ServiceDown, TokenRefused
+from serve.settings import Settings
 
 Kind = Literal["inference", "management"]
 
@@ -25,6 +26,29 @@ READ_ATTEMPTS = 20
 # A renewed key replaces the old one at once, so it is renewed while no request
 # with the old one can still be under way for long.
 RENEW_BEFORE = timedelta(seconds=60)
+
+
+class TokenSource(Protocol):
+    """Anything that hands out tokens."""
+
+    def get(self, kind: Kind, refused: str | None = None) -> str:
+        """Return a token, another one than `refused`."""
+        ...
+
+
+def tokens_for(settings: Settings) -> TokenSource:
+    """Return what hands out tokens for the service that runs with these settings."""
+    if settings.open_to_network:
+        return NoTokens()
+    return Tokens(settings.key_file, settings.management_url)
+
+
+class NoTokens:
+    """Stands for the tokens of a service that wants none."""
+
+    def get(self, kind: Kind, refused: str | None = None) -> str:
+        """Return an empty token, which such a service does not look at."""
+        return ""
 
 
 class Tokens:

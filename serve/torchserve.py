@@ -23,7 +23,7 @@ MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 
 
 class TorchServe:
-    """TorchServe on loopback, with token authorization, under a supervisor.
+    """TorchServe with one model store, under a supervisor.
 
     If it ends by itself, the supervisor starts it again; see `serve.supervisor`.
 
@@ -68,9 +68,10 @@ class TorchServe:
                 "for the sockets in it. Set BREAKHIS_RUN_DIR to a folder with a shorter path."
             )
         end(self._family())  # of a supervisor that was killed
-        require_free("inference", settings.inference_port, "BREAKHIS_INFERENCE_PORT")
+        host = settings.open_host
+        require_free("inference", settings.inference_port, "BREAKHIS_INFERENCE_PORT", host)
         require_free("management", settings.management_port, "BREAKHIS_MANAGEMENT_PORT")
-        require_free("metrics", settings.metrics_port, "BREAKHIS_METRICS_PORT")
+        require_free("metrics", settings.metrics_port, "BREAKHIS_METRICS_PORT", host)
         self._prepare_run_dir()
         process = self._spawn()
         try:

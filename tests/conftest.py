@@ -2,21 +2,25 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import requests
+from packaging.requirements import Requirement
 
 from scripts.build_mar import build
 from scripts.drawn_fields import draw_field, encode
@@ -88,6 +92,30 @@ def rewrite_archive(
                 assert change(content) != content
                 content = change(content)
             new.writestr(name, content)
+
+
+def link_environment(folder: Path, requirements: str) -> None:
+    """Make a virtual environment of links to the pinned packages, and to what those need."""
+    waiting = [
+        Requirement(name) for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)
+    ]
+    found: dict[str, set[str]] = {}
+    while waiting:
+        requirement = waiting.pop()
+        seen = found.setdefault(requirement.name.lower(), set())
+        new = {"", *requirement.extras} - seen
+        seen |= new
+        for text in (distribution(requirement.name).requires or []) if new else []:
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in new):
+                waiting.append(needed)
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/*/site-packages")
+    for name in found:
+        installed = distribution(name)
+        for entry in {file.parts[0] for file in installed.files or [] if file.parts[0] != ".."}:
+            if not (packages / entry).exists():
+                (packages / entry).symlink_to(installed.locate_file(entry))
 
 
 def run_snippet(

@@ -6,32 +6,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-import venv
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
 from gradio_client import Client, handle_file
-from packaging.requirements import Requirement
 
-from tests.conftest import ROOT, environment, free_port, processes_of, wait_for_page
-
-
-def required() -> set[str]:
-    """Everything that requirements.txt installs, with what that needs in turn."""
-    wanted = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    waiting, found = [Requirement(name) for name in wanted], {}
-    while waiting:
-        requirement = waiting.pop()
-        seen = found.setdefault(requirement.name.lower(), set())
-        new = {"", *requirement.extras} - seen
-        seen |= new
-        for text in (distribution(requirement.name).requires or []) if new else []:
-            needed = Requirement(text)
-            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in new):
-                waiting.append(needed)
-    return set(found)
+from tests.conftest import (
+    ROOT,
+    environment,
+    free_port,
+    link_environment,
+    processes_of,
+    wait_for_page,
+)
 
 
 @pytest.fixture
@@ -42,15 +30,8 @@ def space():
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
-    environment = folder / ".venv"
-    venv.create(environment, symlinks=True)
-    (packages,) = environment.glob("lib/*/site-packages")
-    for name in required():
-        installed = distribution(name)
-        for entry in {file.parts[0] for file in installed.files or [] if file.parts[0] != ".."}:
-            if not (packages / entry).exists():
-                (packages / entry).symlink_to(installed.locate_file(entry))
-    yield folder, environment / "bin" / "python"
+    link_environment(folder / ".venv", (ROOT / "requirements.txt").read_text())
+    yield folder, folder / ".venv" / "bin" / "python"
     shutil.rmtree(folder)
 
 

@@ -56,6 +56,9 @@ BODIES = (
     b'{"instances": [{"b64": "' + b"A" * 3_000_000 + b'"}]}',
     b'{"\xff": 1}',
     b'"\\ud800"',
+    b'{"inputs":' * 20_000,
+    b'{"inputs": [{"datatype": "BYTES", "shape": [' + b"9" * 4000 + b'], "data": ["YQ=="]}]}',
+    b'{"id": "\\ud800", "inputs": [{"datatype": "BYTES", "shape": [1], "data": ["\\ud800"]}]}',
 )
 CONNECTIONS = 8
 WARM_UP = 1000  # requests
@@ -77,9 +80,15 @@ def odd_request(rng: random.Random, files: list[bytes]) -> dict[str, Any]:
             ]
             return {"files": parts, "headers": headers}
         case 3:
-            instances: list[Any] = [{"b64": base64.b64encode(im).decode()} for im in images]
-            instances += rng.sample([{}, [], None, {"b64": 1}, {"b64": "="}, "x"], 2)
-            body = json.dumps({"instances": instances}).encode()
+            texts: list[Any] = [base64.b64encode(image).decode() for image in images]
+            junk = rng.sample([{}, [], None, {"b64": 1}, {"b64": "="}, "x"], 2)
+            if rng.random() < 0.5:
+                body = json.dumps({"instances": [{"b64": each} for each in texts] + junk}).encode()
+            else:
+                shape = rng.choice(([len(texts) + 2], [len(texts) + 2], [1], [-1], None))
+                tensor = {"name": "x", "shape": shape, "datatype": "BYTES", "data": texts + junk}
+                inputs = [tensor] * rng.choice((1, 1, 1, 2))
+                body = json.dumps({"id": rng.choice(JUNK), "inputs": inputs}).encode()
             if rng.random() < 0.3:
                 body = mutate(rng, [body])
             headers["Content-Type"] = rng.choice(("application/json", "text/plain"))

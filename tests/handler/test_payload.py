@@ -19,6 +19,13 @@ def instances(*images: bytes) -> dict:
     return {"instances": [{"b64": base64.b64encode(image).decode()} for image in images]}
 
 
+def tensor(*images: bytes, **changed) -> dict:
+    """A request of the open inference protocol, with some of its input's fields changed."""
+    data = [base64.b64encode(image).decode() for image in images]
+    sent = {"name": "images", "shape": [len(data)], "datatype": "BYTES", "data": data}
+    return {"id": "7", "inputs": [{**sent, **changed}]}
+
+
 def test_a_raw_body_is_one_image():
     assert read({"body": bytearray(b"\x89PNG")}) == Payload([b"\x89PNG"], many=False)
 
@@ -100,15 +107,79 @@ def test_part_names_are_names_and_never_paths():
     assert read_payload(parts, NOTHING_ASKED, max_images=5) == Payload([b"x"] * 5, many=True)
 
 
+def test_a_tensor_of_images_is_read_however_torchserve_hands_it_over():
+    body = tensor(b"a", b"b")
+    for form in (body, json.dumps(body), json.dumps(body).encode()):
+        payload = read({"body": form})
+        assert (payload.images, payload.many) == ([b"a", b"b"], True)
+        assert payload.inference.answer("m", "1.0", [{"x": 1}, {"x": 2}]) == {
+            "id": "7",
+            "model_name": "m",
+            "model_version": "1.0",
+            "outputs": [
+                {
+                    "name": "predictions",
+                    "shape": [2],
+                    "datatype": "BYTES",
+                    "data": ['{"x": 1}', '{"x": 2}'],
+                }
+            ],
+        }
+
+
+def test_a_tensor_s_bad_element_is_an_error_of_its_own():
+    data = ["YQ==", "not base64!", 3, None, "\ud800", [], {"b64": "YQ=="}]
+    images = read_payload(
+        {"body": tensor(shape=[7], data=data)}, NOTHING_ASKED, max_images=7
+    ).images
+    assert images[0] == b"a"
+    assert all(isinstance(error, BadImage) for error in images[1:])
+
+
+def test_a_request_without_an_id_is_answered_without_one():
+    for body in ({**tensor(b"a"), "id": None}, {"inputs": tensor(b"a")["inputs"]}):
+        assert "id" not in read({"body": body}).inference.answer("m", "1.0", [])
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"inputs": []}, "form"),
+        ({"inputs": tensor(b"a")["inputs"] * 2}, "form"),
+        ({"inputs": {}}, "form"),
+        ({"inputs": ["x"]}, "form"),
+        ({"inputs": None, "instances": [{"b64": "YQ=="}]}, "form"),
+        ({**tensor(b"a"), "id": 7}, "id"),
+        (tensor(b"a", datatype="UINT8"), "datatype"),
+        (tensor(b"a", datatype=None), "datatype"),
+        (tensor(b"a", datatype=["BYTES"]), "datatype"),
+        (tensor(b"a", shape=[2]), "shape"),
+        (tensor(b"a", shape=[True]), "shape"),
+        (tensor(b"a", shape=[1.0]), "shape"),
+        (tensor(b"a", shape=[-1]), "shape"),
+        (tensor(b"a", shape=[1, 1]), "form"),
+        (tensor(b"a", shape=1), "form"),
+        (tensor(), "form"),
+        (tensor(b"a", data="YQ=="), "form"),
+        (tensor(b"a", data=[]), "form"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else None,
+)
+def test_a_malformed_tensor_is_refused_with_what_is_wrong(body, named):
+    with pytest.raises(BadRequest, match=named):
+        read({"body": body})
+
+
 def test_no_part_at_all_is_refused():
     with pytest.raises(BadRequest):
         read({})
 
 
 def test_too_many_images_are_refused():
-    with pytest.raises(TooManyImages) as refusal:
-        read({"body": instances(*[b"a"] * 5)})
-    assert refusal.value.code == 413
+    for body in (instances(*[b"a"] * 5), tensor(*[b"a"] * 5)):
+        with pytest.raises(TooManyImages) as refusal:
+            read({"body": body})
+        assert refusal.value.code == 413
 
 
 def test_a_url_encoded_body_is_refused_with_the_remedy():
@@ -141,6 +212,39 @@ JSON_VALUES = st.recursive(
         )
     ),
 )
+
+
+# What nearly is a tensor of images; any of its fields may be missing or anything.
+TENSORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": JSON_VALUES,
+        "inputs": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "datatype": st.just("BYTES") | JSON_VALUES,
+                    "shape": st.lists(st.integers(0, 4), max_size=2) | JSON_VALUES,
+                    "data": st.lists(st.just("YQ==") | JSON_VALUES, max_size=5) | JSON_VALUES,
+                },
+            ),
+            max_size=2,
+        )
+        | JSON_VALUES,
+    },
+)
+
+
+@given(TENSORS)
+def test_any_tensor_is_read_with_an_answer_for_each_element_or_refused(body):
+    try:
+        payload = read({"body": json.dumps(body).encode()})
+    except RequestError:
+        return
+    assert body["inputs"][0]["shape"] == [len(payload.images)]
+    answer = payload.inference.answer("m", "1.0", [{}] * len(payload.images))
+    assert answer.get("id") == body.get("id")
+    assert answer["outputs"][0]["shape"] == [len(answer["outputs"][0]["data"])]
 
 
 @given(st.dictionaries(st.text(max_size=6), JSON_VALUES | st.binary(), max_size=5))

@@ -110,6 +110,12 @@ def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, t
         TorchServe(replace(fresh_settings, run_dir=deep)).start()
 
 
+def test_a_switch_that_is_neither_on_nor_off_is_refused(fresh_settings):
+    done = run(fresh_settings, "start", BREAKHIS_OPEN_TO_NETWORK="yes")
+    assert done.returncode == 1
+    assert "BREAKHIS_OPEN_TO_NETWORK is 'yes'; it must be true or false." in done.stderr
+
+
 def test_a_missing_archive_is_named(fresh_settings, tmp_path):
     with pytest.raises(StartFailed, match=r"breakhis\.mar is missing"):
         TorchServe(replace(fresh_settings, model_store=tmp_path)).start()

@@ -19,6 +19,17 @@ FIELDS = {"label", "probability", "verdict", "decision", "warnings", "model"}
 TEXT = b"This is no image.\n" * 20
 
 
+def encoded(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def tensor(*images: bytes) -> dict:
+    """A request in KServe's v2 form, the open inference protocol."""
+    data = [encoded(image) for image in images]
+    sent = {"name": "images", "shape": [len(data)], "datatype": "BYTES", "data": data}
+    return {"id": "a-request", "inputs": [sent]}
+
+
 @pytest.fixture
 def predictions(service) -> str:
     return f"{service.inference_url}/predictions/breakhis"
@@ -72,6 +83,80 @@ def test_instances_and_their_order(predictions, authorization):
     together = [prediction["decision"] for prediction in answer["predictions"]]
     assert np.allclose(together, alone, atol=1e-4)
     assert np.ptp(alone) > 1e-3
+
+
+@pytest.mark.parametrize("path", ["predictions/breakhis", "v1/models/breakhis:predict"])
+def test_kserve_v1_as_a_client_or_kserve_s_own_server_sends_it(
+    service, authorization, field_png, path
+):
+    body = {"instances": [{"b64": encoded(image)} for image in (field_png, TEXT, field_png)]}
+    response = requests.post(f"{service.inference_url}/{path}", json=body, headers=authorization)
+    assert response.status_code == 200
+    first, bad, third = response.json()["predictions"]
+    assert set(first) == FIELDS
+    assert bad["type"] == "BadImageException"
+    assert third == first
+
+
+@pytest.mark.parametrize("path", ["predictions/breakhis", "v2/models/breakhis/infer"])
+def test_kserve_v2_as_a_client_or_kserve_s_own_server_sends_it(
+    service, authorization, field_png, path
+):
+    alone = requests.post(
+        f"{service.inference_url}/predictions/breakhis", data=field_png, headers=authorization
+    ).json()
+    response = requests.post(
+        f"{service.inference_url}/{path}",
+        json=tensor(field_png, TEXT, encode(draw_field(2))),
+        headers=authorization,
+    )
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    answer = response.json()
+    (output,) = answer.pop("outputs")
+    model = {"model_name": "breakhis", "model_version": alone["model"]["version"]}
+    assert answer == {"id": "a-request", **model}
+    first, bad, third = map(json.loads, output.pop("data"))
+    assert output == {"name": "predictions", "shape": [3], "datatype": "BYTES"}
+    assert first == alone
+    assert bad["code"] == 400
+    assert bad["type"] == "BadImageException"
+    assert set(third) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [("v1", "v1/models/breakhis:explain"), ("v2", "v2/models/breakhis/explain")],
+)
+def test_kserve_s_explanations_are_the_heat_maps(service, authorization, field_png, version, path):
+    v1 = version == "v1"
+    body = {"instances": [{"b64": encoded(field_png)}]} if v1 else tensor(field_png)
+    url = f"{service.inference_url}/{path}"
+    answer = requests.post(url, json=body, headers=authorization).json()
+    one = answer["predictions"][0] if v1 else json.loads(answer["outputs"][0]["data"][0])
+    assert base64.b64decode(one["heatmap"]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "named"),
+    [
+        ({"datatype": "UINT8"}, 400, "datatype"),
+        ({"shape": [3]}, 400, "shape"),
+        ({"data": "YQ=="}, 400, "form"),
+        ({"data": ["YQ=="] * 65, "shape": [65]}, 413, "limit is 64"),
+    ],
+    ids=["datatype", "shape", "data", "too many"],
+)
+def test_kserve_v2_that_can_t_be_read_says_what_to_do(
+    service, authorization, field_png, changed, status, named
+):
+    body = tensor(field_png)
+    body["inputs"][0] |= changed
+    url = f"{service.inference_url}/v2/models/breakhis/infer"
+    response = requests.post(url, json=body, headers=authorization)
+    assert response.status_code == status
+    assert set(response.json()) == {"code", "type", "message"}
+    assert named in response.json()["message"]
 
 
 def test_form_order_is_that_of_the_parts(predictions, authorization):
