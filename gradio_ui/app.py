@@ -74,7 +74,7 @@ def build_page(
             field_tab.build(client, model, examples, origin)
         with gr.Tab("Patient"):
             patient_tab.build(client, model)
-        with gr.Tab("Whole slide"):
+        with gr.Tab("Slide"):
             slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)

@@ -38,7 +38,7 @@ class Visitor:
             self._errors.append(said.text)
 
     def open(self, tab: str) -> None:
-        self.page.get_by_role("tab", name=tab).click()
+        self.page.get_by_role("tab", name=tab, exact=True).click()
 
     def upload(self, file: Path) -> None:
         self.page.locator("#field input[type=file]").set_input_files(file)

@@ -15,7 +15,7 @@ from scripts.drawn_fields import draw_field, encode
 from tests.conftest import wait_until, worker_of
 from tests.gradio_ui.conftest import Visitor
 
-TABS = ("One image", "Patient", "Whole slide", "Model", "Programs")
+TABS = ("One image", "Patient", "Slide", "Model", "Programs")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

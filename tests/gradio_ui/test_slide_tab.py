@@ -18,7 +18,7 @@ from tests.gradio_ui.test_patient_tab import download, rows_of
 
 def judge_slide(visitor: Visitor, file: Path) -> None:
     """Upload a slide and press the button."""
-    visitor.open("Whole slide")
+    visitor.open("Slide")
     visitor.page.locator("#slide-file input[type=file]").set_input_files(file)
     visitor.page.locator("#slide-file .filename").wait_for()
     visitor.page.get_by_role("button", name="Judge the slide").click()
@@ -86,7 +86,7 @@ def test_cancel_stops_the_work_and_keeps_what_was_judged(desktop, service, large
 
 def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file, tmp_path):
     before = set(uploads_of(service))
-    desktop.open("Whole slide")
+    desktop.open("Slide")
     desktop.page.get_by_role("button", name="Judge the slide").click()
     said = desktop.page.locator("#slide-progress")
     said.get_by_text("Choose a slide first").wait_for()
