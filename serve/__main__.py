@@ -1,4 +1,4 @@
-"""Command line: start, stop and ask TorchServe, and classify images with it.
+"""Command line: start, stop and ask TorchServe, classify images with it or without.
 
 Exit codes: 0 success, 1 the service can't be used, 2 an image was refused.
 """

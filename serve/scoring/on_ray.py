@@ -17,7 +17,6 @@ from serve.errors import ClusterFailed, RayMissing
 from serve.scoring import table
 from serve.scoring.listing import ImageFile
 from serve.scoring.table import Row
-from serve.settings import ROOT
 
 # Ray would report its use over the network.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -101,8 +100,6 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
             address,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            # The workers need not be started in the project's folder.
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
             **own,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -112,7 +112,7 @@ def by_ray(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     try:
         cluster.add_node(**node)
         with scoring(images, "--out", out, "--ray", cluster.address) as process:
-            wait_until(lambda: rows_so_far(out, folder), 180)
+            wait_until(lambda: rows_so_far(out, folder), 300)
             actors = [
                 other
                 for other in psutil.process_iter(["cmdline"])
@@ -134,7 +134,7 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
     arguments = (images, "--out", out, "--workers")
 
     with scoring(*arguments, 1) as process:
-        wait_until(lambda: rows_so_far(out, tmp_path), 120)
+        wait_until(lambda: rows_so_far(out, tmp_path), 300)
         (worker,) = workers_of(process)
         process.kill()
         assert "scored already" in process.stderr.readline()
@@ -148,9 +148,9 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
     known = sum(row["error"] != "UnreadableFile" for row in kept)
 
     with scoring(*arguments, 1) as process:
-        wait_until(lambda: rows_so_far(out, tmp_path) > first, 120)
+        wait_until(lambda: rows_so_far(out, tmp_path) > first, 300)
         os.killpg(process.pid, signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     assert process.returncode == 1
     assert scored_already(stderr) == known
     assert "The same command goes on from here" in stderr
@@ -159,9 +159,9 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
     assert first < second < IMAGES
 
     with scoring(*arguments, 2) as process:
-        wait_until(lambda: rows_so_far(out, tmp_path) > second, 120)
+        wait_until(lambda: rows_so_far(out, tmp_path) > second, 300)
         workers_of(process)[0].kill()
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 2
     assert scored_already(stderr) >= second - 2
     for name, reason in BAD.items():
@@ -179,6 +179,10 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
     assert table["verdict"].null_count == len(BAD)
     assert table.equals(by_ray)
 
+    for name in ("gone.png", "pipe.png"):  # what could not be read would be tried again
+        (images / name).unlink()
     with scoring(*arguments, 2) as process:
-        _, stderr = process.communicate(timeout=60)
-    assert scored_already(stderr) == table.num_rows - 2  # the unreadable ones are tried again
+        _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert scored_already(stderr) == table.num_rows - 2
+    assert pq.read_table(out).equals(table)
