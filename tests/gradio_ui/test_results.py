@@ -21,7 +21,7 @@ from serve.patient import PatientScore, score_patient
 
 MODEL = {"name": "breakhis", "version": "9.9", "sha256": "f" * 64}
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
-DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, {}, "", {})
+DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, 0.05, {}, "", {})
 
 
 def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> Scored:
