@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 from starlette.middleware import Middleware
@@ -31,12 +33,17 @@ def run() -> None:
 
     for end in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first one ignored
         signal.signal(end, signal.default_int_handler)
+    # Uploads lie in the private run folder; Gradio reads this when it is imported.
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
     service = TorchServe(settings)
     ours = service.process() is None
+    meanwhile = ThreadPoolExecutor(1)
     try:
         if ours:
             print("Starting TorchServe, which takes some seconds ...", flush=True)
             build()
+            # Gradio takes as long to import as the model to load.
+            meanwhile.submit(import_module, "gradio_ui.app")
             service.start()
         else:
             print("Using the TorchServe that already runs here; it stays when the page is stopped.")
@@ -48,11 +55,10 @@ def run() -> None:
             signal.signal(end, signal.SIG_IGN)
         if ours and service.process() is not None:
             service.stop()
+        meanwhile.shutdown()  # an import can't be broken off
 
 
 def _serve_page(settings: Settings, host: str, port: int) -> None:
-    # Uploads lie in the private run folder; Gradio reads this when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
     from gradio_ui.app import CSS, THEME, build_page  # noqa: PLC0415
     from gradio_ui.gate import Gate  # noqa: PLC0415
     from gradio_ui.retention import CountUploads  # noqa: PLC0415

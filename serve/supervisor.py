@@ -29,7 +29,7 @@ ASK_SECONDS = 10
 HANGS_SECONDS = 60
 # Waits before a new start; the last one again and again, until whatever is wrong is put right.
 BACK_OFF_SECONDS = (0, 1, 5, 15, 30, 60)
-# Before what was told to end is killed.
+# A killed process may hang in the system for a while.
 STOP_SECONDS = 15
 
 logger = logging.getLogger("supervisor")
@@ -103,14 +103,16 @@ def group(leader: int) -> list[psutil.Process]:
 
 
 def end(processes: list[psutil.Process]) -> None:
-    """Ask processes to end, and kill those that don't; returns when all are gone."""
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                ask(process)
-        deadline = time.monotonic() + STOP_SECONDS
-        while not all(map(_is_gone, processes)) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    """Kill processes, in this order; returns when all are gone.
+
+    Told to end, TorchServe kills its workers at once, and then waits for two seconds.
+    """
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + STOP_SECONDS
+    while not all(map(_is_gone, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _is_gone(process: psutil.Process) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -96,6 +97,8 @@ class TorchServe:
         if self.process() is None:  # else it was started again in the meantime
             self._state_file.unlink(missing_ok=True)
             self.settings.key_file.unlink(missing_ok=True)
+            # Uploads that were being read, among others.
+            shutil.rmtree(self.settings.run_dir / SCRATCH, ignore_errors=True)
 
     def wait(self) -> None:
         """Return when the supervisor has ended, because it was told to or has given up."""

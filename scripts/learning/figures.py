@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from handler.decision import DecisionRule
 from scripts.learning.judged import Judged
@@ -160,10 +159,10 @@ def measure(
 
 def area_under_roc(decisions: np.ndarray, malignant: np.ndarray) -> float:
     """Area under the ROC curve, from the Mann-Whitney statistic: thousands are needed."""
-    n_malignant = malignant.sum()
-    n_benign = len(malignant) - n_malignant
-    above = rankdata(decisions)[malignant].sum() - n_malignant * (n_malignant + 1) / 2
-    return float(above / (n_malignant * n_benign))
+    own, benign = decisions[malignant], np.sort(decisions[~malignant])
+    below = np.searchsorted(benign, own, "left").sum()
+    not_above = np.searchsorted(benign, own, "right").sum()
+    return float((below + not_above) / 2 / (len(own) * len(benign)))  # a tie counts half
 
 
 def calibration_error(probabilities: np.ndarray, malignant: np.ndarray) -> float:

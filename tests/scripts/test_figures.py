@@ -6,7 +6,13 @@ from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from handler.decision import DecisionRule
 from scripts.learning.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
-from scripts.learning.figures import by_tumour_type, calibration_error, calibration_noise, figures
+from scripts.learning.figures import (
+    area_under_roc,
+    by_tumour_type,
+    calibration_error,
+    calibration_noise,
+    figures,
+)
 from scripts.learning.judged import Judged
 
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=2.0, intercept=0.0)
@@ -53,6 +59,14 @@ def test_image_figures_are_those_of_scikit_learn(judged):
     assert image["auc"]["value"] == pytest.approx(np.mean(image["auc"]["repetitions"]))
     low, high = image["auc"]["interval"]
     assert low < image["auc"]["value"] < high
+
+
+def test_equal_decisions_count_half():
+    rng = np.random.default_rng(0)
+    malignant = np.repeat([False, True], 50)
+    decisions = rng.integers(0, 4, 100) + malignant
+    found = area_under_roc(decisions, malignant)
+    assert found == pytest.approx(roc_auc_score(malignant, decisions))
 
 
 def test_patient_figures_by_hand():

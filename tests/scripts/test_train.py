@@ -31,6 +31,7 @@ from tests.scripts.test_breakhis import SHARED, needs_data
 RECIPE = Recipe(width=176, height=112, crop=64, steps=3, batch=4, mosaics=1, seed=0)
 PLAN = Plan(folds=2, repetitions=2)
 N_PATIENTS = 8
+FEW_FIELDS = 6
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +98,21 @@ def test_every_figure_that_was_asked_for_is_there(trained):
     assert len(evaluation["heatmap"]["deletion"]) == len(evaluation["heatmap"]["share"])
 
 
-def test_robustness_and_heat_maps_can_be_measured_on_fewer_fields(trained, data, tmp_path):
+@pytest.fixture(scope="module")
+def measured_on_few(trained, data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("few")
     for file in (trained / "model").glob("*.*"):
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    evaluate(data, trained / "work", tmp_path, max_fields=6)
-    few, all_ = (json.loads((f / EVALUATION).read_text()) for f in (tmp_path, trained / "model"))
-    assert (few["heatmap"]["fields"], all_["heatmap"]["fields"]) == (6, 16)
+        (folder / file.name).write_bytes(file.read_bytes())
+    evaluate(data, trained / "work", folder, max_fields=FEW_FIELDS)
+    return folder
+
+
+def test_robustness_and_heat_maps_can_be_measured_on_fewer_fields(trained, measured_on_few):
+    evaluations = [f / EVALUATION for f in (measured_on_few, trained / "model")]
+    few, all_ = (json.loads(evaluation.read_text()) for evaluation in evaluations)
+    assert (few["heatmap"]["fields"], all_["heatmap"]["fields"]) == (FEW_FIELDS, 16)
     assert few["magnifications"] == all_["magnifications"]
-    Model.open(tmp_path)
+    Model.open(measured_on_few)
 
 
 def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
@@ -117,16 +125,16 @@ def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
     assert (judged.folds[0] != judged.folds[1]).any()
 
 
-def test_the_same_seed_gives_the_same_model_and_another_does_not(trained, data, weights, tmp_path):
-    train(data, weights, RECIPE, PLAN, work=tmp_path / "w1", destination=tmp_path / "same")
-    evaluate(data, tmp_path / "w1", tmp_path / "same")
-    assert digests(tmp_path / "same") == digests(trained / "model")
-    other = replace(RECIPE, seed=1)
-    train(data, weights, other, PLAN, work=tmp_path / "w2", destination=tmp_path / "other")
-    weights_of = [
-        digests(f)["weights.safetensors"] for f in (tmp_path / "other", tmp_path / "same")
-    ]
-    assert weights_of[0] != weights_of[1]
+def test_the_same_seed_gives_the_same_model_and_figures_and_another_does_not(
+    measured_on_few, data, weights, tmp_path
+):
+    same, other = tmp_path / "same", tmp_path / "other"
+    train(data, weights, RECIPE, PLAN, work=tmp_path / "w1", destination=same)
+    evaluate(data, tmp_path / "w1", same, max_fields=FEW_FIELDS)
+    assert digests(same) == digests(measured_on_few)
+    once = replace(PLAN, repetitions=1)
+    train(data, weights, replace(RECIPE, seed=1), once, work=tmp_path / "w2", destination=other)
+    assert digests(other)["weights.safetensors"] != digests(same)["weights.safetensors"]
 
 
 def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import requests
 
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
+from serve.frontend import SCRATCH
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
@@ -152,6 +153,7 @@ def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_set
     assert process.wait(60) == 0
     assert processes_of(fresh_settings) == []
     assert not fresh_settings.key_file.exists()
+    assert not (fresh_settings.run_dir / SCRATCH).exists()
     assert somebodys.exists()
 
 
