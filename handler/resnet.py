@@ -1,62 +1,28 @@
 """ResNet18 without its classification layer.
 
 Reference: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition",
-CVPR 2016, doi:10.1109/CVPR.2016.90. Weights, their names and what a seed draws are
-those of torchvision, which would take a worker more than two seconds to import.
+CVPR 2016, doi:10.1109/CVPR.2016.90, as implemented by torchvision.
 """
 
 import torch
 from torch import Tensor, nn
 
+# A CPU-only torch beside the stock torchvision wheel can't load torchvision's
+# compiled operators, and `import torchvision` then fails because two of them are
+# not declared. ResNet18 uses neither, so declaring them is enough; where the
+# compiled operators do load, declaring them a second time would be an error.
+try:
+    import torchvision  # noqa: F401
+except RuntimeError as error:
+    if "torchvision::nms" not in str(error):
+        raise
+    _operators = torch.library.Library("torchvision", "DEF")
+    _operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+from torchvision.models import resnet18
+
 N_FEATURES = 512
-N_IMAGENET = 1000
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions, and a shortcut around them."""
-
-    def __init__(self, n_in: int, n_out: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(n_out)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(n_out)
-        self.downsample: nn.Module | None = None
-        if stride != 1:
-            shortcut = nn.Conv2d(n_in, n_out, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(n_out))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute a map of shape (n, n_out, ceil(height / stride), ceil(width / stride))."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
-
-
-class ResNet18(nn.Module):
-    """From normalised pictures, shape (n, 3, height, width), to the last feature map."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        self.layer1 = nn.Sequential(Block(64, 64), Block(64, 64))
-        self.layer2 = nn.Sequential(Block(64, 128, 2), Block(128, 128))
-        self.layer3 = nn.Sequential(Block(128, 256, 2), Block(256, 256))
-        self.layer4 = nn.Sequential(Block(256, N_FEATURES, 2), Block(N_FEATURES, N_FEATURES))
-        # Thrown away, but torchvision draws it before what follows.
-        nn.Linear(N_FEATURES, N_IMAGENET)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the map, of shape (n, 512, ceil(height / 32), ceil(width / 32))."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
 
 class Trunk(nn.Module):
@@ -73,7 +39,8 @@ class Trunk(nn.Module):
 
     def __init__(self, mean: list[float], std: list[float]) -> None:
         super().__init__()
-        self.resnet = ResNet18()
+        self.resnet = resnet18(weights=None)
+        self.resnet.fc = nn.Identity()
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -90,5 +57,8 @@ class Trunk(nn.Module):
         features : Tensor, shape (n, 512)
         feature_map : Tensor, shape (n, 512, ceil(height / 32), ceil(width / 32))
         """
-        feature_map = self.resnet((pixels.permute(0, 3, 1, 2) - self.mean) / self.std)
+        net = self.resnet
+        x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
+        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+        feature_map = net.layer4(net.layer3(net.layer2(net.layer1(x))))
         return feature_map.mean(dim=(2, 3)), feature_map

@@ -169,8 +169,8 @@ def starting_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
     NoStartingWeights
     """
     if path is None:
-        # Takes seconds to import, and not every training needs it.
-        from scripts.learning.imagenet import ResNet18_Weights  # noqa: PLC0415
+        # Only importable after handler.resnet, whatever the order of the lines at the top.
+        from torchvision.models import ResNet18_Weights  # noqa: PLC0415
 
         try:
             full = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handler.resnet import N_FEATURES, Block, Trunk
+from handler.resnet import N_FEATURES, Trunk
 from scripts.learning.augment import jitter_stain, training_crop
 from scripts.learning.breakhis import FIELD_SIZE, UM_PER_PIXEL, FieldImage
 
@@ -106,7 +106,6 @@ def fine_tune(
     fresh = "layer4.0.conv1.weight" not in start
     if fresh:
         for block in net.layer4:
-            assert isinstance(block, Block)
             # At first the block is its shortcut alone, which has its ImageNet weights: the
             # features start as good ones, and training adds to them. Reference: Goyal et
             # al., "Accurate, large minibatch SGD", arXiv:1706.02677, section 5.1.

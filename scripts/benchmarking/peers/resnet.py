@@ -5,20 +5,16 @@ import io
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from handler.features import load_trunk
 from scripts.learning.finetune import MEAN, STD
-from scripts.learning.imagenet import resnet18
 from scripts.learning.places import MODEL_STORE
 
 
 def load() -> nn.Module:
     """Return the network, from normalised pictures of (n, 3, 224, 224) to (n, 512)."""
-    network = resnet18()
-    network.fc = nn.Identity()
-    network.load_state_dict(load_file(MODEL_STORE / "weights.safetensors"))
-    return network.eval()
+    return load_trunk((MODEL_STORE / "weights.safetensors").read_bytes(), MEAN, STD).resnet.eval()
 
 
 def read(data: bytes) -> Tensor:
