@@ -19,6 +19,7 @@ from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
 from scripts.drawn_fields import draw_field, encode
+from scripts.drawn_slides import many, write_slide
 from serve.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
 from serve.settings import Settings
 from serve.slides.command import judge_slide
@@ -27,7 +28,6 @@ from serve.slides.slide import Place, Slide
 from serve.slides.summary import EXPLORATORY
 from serve.slides.tissue_places import find_places
 from tests.conftest import ROOT
-from scripts.drawn_slides import many, write_slide
 
 NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)
 PALE = draw_field(2) // 2 + 112
