@@ -185,13 +185,10 @@ def _spawned(
                 raise ScriptError(f"{' '.join(command)} does not answer. It said last:\n{last}")
             yield Running(url, family, time.perf_counter() - began, as_form=as_form)
         finally:
-            everyone = [family, *family.children(recursive=True)]
-            for member in everyone:
+            # Told to end, LitServe never does.
+            for member in [family, *family.children(recursive=True)]:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    member.terminate()
-            _, alive = psutil.wait_procs(everyone, timeout=15)
-            for member in alive:
-                member.kill()
+                    member.kill()
             process.wait()
 
 
