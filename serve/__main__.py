@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from serve import models
+from serve import RESEARCH_ONLY, models
 from serve.client import Client, Prediction
 from serve.deploy import drain_all
 from serve.errors import ImageRefused, NotRunning, ServeError
@@ -24,8 +24,6 @@ from serve.scoring import command as scoring
 from serve.settings import Settings
 from serve.tokens import Kind, tokens_for
 from serve.torchserve import TorchServe
-
-RESEARCH_ONLY = "Research software, not a medical device: never use it for a diagnosis."
 
 
 def start(settings: Settings, foreground: bool) -> int:

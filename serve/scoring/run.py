@@ -14,6 +14,7 @@ from rich.text import Text
 from handler.decision import DecisionRule
 from handler.errors import BadModel
 from handler.identity import ModelId, read_manifest
+from serve import RESEARCH_ONLY
 from serve.errors import ModelUnusable, NothingToScore, WorkerEnded
 from serve.names import printable
 from serve.scoring import summary, table, workers
@@ -55,7 +56,7 @@ def score(settings: Settings, given: argparse.Namespace) -> int:
             of_patients = given.out.with_suffix(".patients.csv")
             _print_patients(summary.write(of_patients, patients))
             refused = _print_refused(ledger)
-            print(f"Files     {given.out}\nPatients  {of_patients}")
+            print(f"Files     {given.out}\nPatients  {of_patients}\n{RESEARCH_ONLY}")
             ledger.clear()
     except BadModel as error:
         raise ModelUnusable(str(error)) from None

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import cast
 
 from handler.decision import DecisionRule
+from serve import RESEARCH_ONLY
 from serve.patient import Answer, PatientScore, score_patient
 from serve.scoring.table import Row
 from serve.spreadsheet import as_text
 
 COLUMNS = (
     *("patient", "images", "refused", "rejected", "mean_decision", "mean_probability"),
-    "verdict",
+    *("verdict", "note"),
 )
 
 
@@ -88,9 +89,9 @@ def write(path: Path, patients: Iterable[Patient]) -> Iterator[Patient]:
             counts = [as_text(each.name), each.images, each.refused, each.rejected]
             score = each.score
             writer.writerow(
-                [*counts, score.decision, score.probability, score.verdict]
+                [*counts, score.decision, score.probability, score.verdict, RESEARCH_ONLY]
                 if score
-                else [*counts, "", "", "no verdict"]
+                else [*counts, "", "", "no verdict", RESEARCH_ONLY]
             )
             yield each
     unfinished.replace(path)

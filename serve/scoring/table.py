@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handler.identity import ModelId
+from serve import RESEARCH_ONLY
 from serve.errors import TableUnusable
 from serve.names import patient_of
 from serve.scoring.listing import ImageFile, to_path
@@ -31,7 +32,8 @@ SCHEMA = pa.schema(
         pa.field("message", pa.string()),
         pa.field("model_version", pa.string(), nullable=False),
         pa.field("model_sha256", pa.string(), nullable=False),
-    ]
+    ],
+    {"note": RESEARCH_ONLY},
 )
 
 

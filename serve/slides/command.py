@@ -26,6 +26,7 @@ from handler.engines import AUTO
 from handler.errors import BadModel
 from handler.images import Field
 from handler.model import Model
+from serve import RESEARCH_ONLY
 from serve.client import Prediction
 from serve.errors import ArchiveUnusable, FolderUnusable
 from serve.settings import Settings
@@ -69,7 +70,7 @@ def judge_slide(settings: Settings, path: Path, folder: Path | None) -> int:
         _write(files, unfinished, folder)
     print(*summary.lines(), sep="\n")
     print(f"Heat map, GeoJSON for QuPath and table are in {folder}.")
-    print(EXPLORATORY)
+    print(EXPLORATORY, RESEARCH_ONLY, sep="\n")
     return 0
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB
+from serve import RESEARCH_ONLY
 from serve.slides.scoring import ScoredField
 from serve.slides.summary import EXPLORATORY
 
 COLUMNS = (
     *("row", "column", "x", "y", "width", "height"),
     *("verdict", "label", "probability", "decision", "warnings"),
-    *("model", "version", "sha256"),
+    *("model", "version", "sha256", "note"),
 )
 COLOURS = {
     "malignant": [int(part) for part in MALIGNANT_RGB],
@@ -35,6 +36,7 @@ def to_csv(scored: Sequence[ScoredField]) -> bytes:
                 *place,
                 *(answer.verdict, answer.label, answer.probability, answer.decision, warnings),
                 *(answer.model[part] for part in ("name", "version", "sha256")),
+                RESEARCH_ONLY,
             ]
         )
     # Spreadsheets take a file without a mark for something other than UTF-8.

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scripts.drawn_fields import draw_field, encode
+from serve import RESEARCH_ONLY
 from tests.conftest import ROOT, wait_until
 
 # Several times what the workers do between two looks at the ledger.
@@ -169,6 +170,7 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
         assert f"/{shown}: {reason}" in stderr
     assert "Traceback" not in stderr
     assert "patient 0" in stdout
+    assert RESEARCH_ONLY in stdout
     assert [path.name for path in sorted(out.parent.iterdir())] == [
         *("table.parquet", "table.patients.csv")
     ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from handler.decision import DecisionRule
 from handler.identity import ModelId
+from serve import RESEARCH_ONLY
 from serve.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
 from serve.names import patient_of, printable
 from serve.patient import score_patient
@@ -181,4 +182,4 @@ def test_patients_are_judged_as_on_the_page(tmp_path):
     assert written == [first, second]
     lines = (tmp_path / "p.csv").read_text("utf-8-sig").splitlines()
     assert lines[1].startswith("'=a,4,1,1,0.75,")
-    assert lines[2] == "b,1,0,1,,,no verdict"
+    assert lines[2] == f'b,1,0,1,,,no verdict,"{RESEARCH_ONLY}"'
