@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test fuzz screenshots faults load bench lint clean
+.PHONY: demo serve archive test fuzz screenshots faults load cost bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -25,7 +25,7 @@ fuzz: $(VENV)/installed-dev
 
 # The pictures in the README.
 screenshots: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one"
+	$(BIN)/python -m pytest tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m scripts.benchmark
@@ -38,6 +38,10 @@ faults: $(VENV)/installed-dev
 SOAK := 10
 load: $(VENV)/installed-dev
 	$(BIN)/python -m scripts.load_test --soak $(SOAK)
+
+# What thousands of images and a slide take, and an estimate for millions. Half an hour.
+cost: $(VENV)/installed-dev
+	$(BIN)/python -m scripts.cost
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
