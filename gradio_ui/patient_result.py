@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from gradio_ui import report, verdict
+from gradio_ui.batch_result import download_links
 from gradio_ui.picture import LEGEND, data_url
 from gradio_ui.scoring import Scored
 from serve.client import Prediction
@@ -74,14 +75,6 @@ def _dots(patient: PatientScore, scored: Sequence[Scored]) -> str:
     return verdict.bar(label, dots, patient.probability)
 
 
-def progress_bar(done: int, total: int) -> str:
-    """Return a bar that counts images."""
-    return (
-        f'<label class="progress">{done} of {total} images '
-        f'<progress value="{done}" max="{total}"></progress></label>'
-    )
-
-
 def rows(scored: Sequence[Scored]) -> list[list]:
     """Return the table: a row for each image, in the order of `COLUMNS`."""
     return [
@@ -114,10 +107,7 @@ def downloads(scored: Sequence[Scored], patient: PatientScore | None, formed: st
         ("patient.csv", "text/csv", report.to_csv(scored), "Table as CSV"),
         ("patient.pdf", "application/pdf", report.to_pdf(scored, patient, formed), "Report as PDF"),
     )
-    return "".join(
-        f'<a class="download" download="{name}" href="{data_url(content, kind)}">{text}</a>'
-        for name, kind, content, text in links
-    )
+    return download_links(links)
 
 
 def failures(scored: Sequence[Scored]) -> str:

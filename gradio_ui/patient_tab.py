@@ -9,6 +9,7 @@ import gradio as gr
 
 from gradio_ui import patient_result as result
 from gradio_ui import verdict
+from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.retention import delete
 from gradio_ui.scoring import Scored, score_images
@@ -135,14 +136,14 @@ def judge(client: Client, sent: list[Received]) -> Iterator[tuple[list[Scored], 
         return
     try:
         uploads = find_uploads(sent)
-        yield scored, result.progress_bar(0, len(uploads)), []
+        yield scored, progress_bar(0, len(uploads), "images"), []
         shown = time.monotonic()
         for each in score_images(client, uploads):
             scored.append(each)
             if time.monotonic() - shown > REFRESH:
-                yield scored, result.progress_bar(len(scored), len(uploads)), result.rows(scored)
+                yield scored, progress_bar(len(scored), len(uploads), "images"), result.rows(scored)
                 shown = time.monotonic()
-        yield scored, result.progress_bar(len(scored), len(uploads)), result.rows(scored)
+        yield scored, progress_bar(len(scored), len(uploads), "images"), result.rows(scored)
     except UnreadableUpload as error:
         yield scored, verdict.refusal(str(error)), []
     except ServeError as error:

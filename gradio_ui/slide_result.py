@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from gradio_ui import verdict
+from gradio_ui.batch_result import download_links
 from gradio_ui.picture import data_url, layers
 from serve.slides.exports import to_csv, to_geojson
 from serve.slides.heat_map import HeatMap
@@ -19,14 +20,6 @@ LEGEND = (
     "Orange fields have a high probability of malignancy, blue ones a low one, pale ones neither. "
     "A line across: uncertain. A cross: rejected, unlike every field that the model learnt from."
 )
-
-
-def progress_bar(done: int, total: int) -> str:
-    """Return a bar that counts fields."""
-    return (
-        f'<label class="progress">{done} of {total} fields '
-        f'<progress value="{done}" max="{total}"></progress></label>'
-    )
 
 
 def picture(overview: np.ndarray, heat_map: HeatMap, name: str) -> str:
@@ -82,10 +75,7 @@ def downloads(scored: Sequence[ScoredField], heat_map: HeatMap) -> str:
         ("fields.geojson", "application/geo+json", to_geojson(scored), "GeoJSON for QuPath"),
         ("fields.csv", "text/csv", to_csv(scored), "Table as CSV"),
     )
-    return "".join(
-        f'<a class="download" download="{name}" href="{data_url(content, kind)}">{text}</a>'
-        for name, kind, content, text in links
-    )
+    return download_links(links)
 
 
 def gallery(highest: Sequence[tuple[ScoredField, bytes]]) -> str:

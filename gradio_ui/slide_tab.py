@@ -12,6 +12,7 @@ import numpy as np
 
 from gradio_ui import slide_result as result
 from gradio_ui import verdict
+from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.retention import delete
@@ -169,17 +170,17 @@ def judge(
             run = Run(HeatMap(slide, overview), len(places))
             chosen = _spread(places)
             picture = result.picture(overview, run.heat_map, slide.name)
-            yield run, result.progress_bar(0, len(chosen)), picture
+            yield run, progress_bar(0, len(chosen), "fields"), picture
             shown = time.monotonic()
             with closing(score(slide, chosen, _over(client))) as scored:
                 for each in scored:
                     run.add(each, slide)
                     if time.monotonic() - shown > REFRESH:
                         picture = result.picture(overview, run.heat_map, slide.name)
-                        yield run, result.progress_bar(len(run.scored), len(chosen)), picture
+                        yield run, progress_bar(len(run.scored), len(chosen), "fields"), picture
                         shown = time.monotonic()
             picture = result.picture(overview, run.heat_map, slide.name)
-            yield run, result.progress_bar(len(run.scored), len(chosen)), picture
+            yield run, progress_bar(len(run.scored), len(chosen), "fields"), picture
     except REFUSALS as error:
         yield run, verdict.box("refused", "Slide refused", [str(error)]), picture
     except ServeError as error:

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ import pyarrow as pa
 from serve.errors import ClusterFailed, RayMissing
 from serve.scoring import table
 from serve.scoring.listing import ImageFile
-from serve.scoring.table import Row
+from serve.scoring.table import Engine, Row
 
 # Ray would report its use over the network.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -31,8 +31,6 @@ except ImportError:
     raise RayMissing(
         "Ray is not installed. Install it with: pip install -r requirements-ray.txt"
     ) from None
-
-Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
 
 # Ray Data 2.60 has no other way to bound how often a chunk is tried.
 warnings.filterwarnings("ignore", "`ray_remote_args_fn`", RayDeprecationWarning)

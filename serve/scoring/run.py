@@ -1,7 +1,7 @@
 """One run: from what is given to the table, the patients and the terminal."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import islice
@@ -17,12 +17,12 @@ from handler.identity import ModelId, read_manifest
 from serve import RESEARCH_ONLY
 from serve.errors import ModelUnusable, NothingToScore, WorkerEnded
 from serve.names import printable
+from serve.progress import Progress
 from serve.scoring import summary, table, workers
 from serve.scoring.ledger import Ledger
-from serve.scoring.listing import ImageFile, find_images
-from serve.scoring.progress import Progress
+from serve.scoring.listing import find_images
 from serve.scoring.summary import Patient
-from serve.scoring.table import Row
+from serve.scoring.table import Engine, Row
 from serve.settings import Settings
 
 # Images that a worker is given at a time: less than a second's work, which is all that a stop
@@ -31,8 +31,6 @@ from serve.settings import Settings
 CHUNKS = (16, 1, 1)
 # Patients, and refused files, that are listed on the terminal.
 LISTED = 20
-
-Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
 
 
 def score(settings: Settings, given: argparse.Namespace) -> int:
@@ -87,7 +85,7 @@ def _score_pending(
     _, pending, _ = ledger.count()
     if not pending:
         return
-    with engine as score_chunks, Progress(pending, console) as progress:
+    with engine as score_chunks, Progress(pending, "files", console) as progress:
         for size in CHUNKS:
             for rows in score_chunks(ledger.pending(size)):
                 ledger.add(rows)

@@ -1,6 +1,6 @@
 """The table of verdicts: a row for each file, in a Parquet file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,6 +104,10 @@ class Row(NamedTuple):
             model.version,
             model.sha256,
         )
+
+
+Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
+"""Scores chunks of images on some machines; see `serve.scoring.workers.score`."""
 
 
 def to_arrow(rows: Sequence[Row]) -> pa.Table:

@@ -11,16 +11,6 @@ import joblib
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from handler.engines import AUTO
 from handler.errors import BadModel
@@ -28,7 +18,8 @@ from handler.images import Field
 from handler.model import Model
 from serve import RESEARCH_ONLY
 from serve.client import Prediction
-from serve.errors import ArchiveUnusable, FolderUnusable
+from serve.errors import FolderUnusable, ModelUnusable
+from serve.progress import Progress
 from serve.settings import Settings
 from serve.slides.exports import to_csv, to_geojson
 from serve.slides.heat_map import HeatMap
@@ -49,10 +40,14 @@ def judge_slide(settings: Settings, path: Path, folder: Path | None) -> int:
             places = find_places(slide, overview, model.tissue_limits.min_tissue)
         heat_map = HeatMap(slide, overview)
         scored: list[ScoredField] = []
-        with _progress(console) as bar, closing(score(slide, places, _judge(model))) as fields:
-            for each in bar.track(fields, len(places), description="Judging fields"):
+        with (
+            Progress(len(places), "fields", console) as progress,
+            closing(score(slide, places, _judge(model))) as fields,
+        ):
+            for each in fields:
                 scored.append(each)
                 heat_map.add(each)
+                progress.advance(1)
         summary = Summary.of(scored)
         facts = {
             "slide": slide.name,
@@ -82,7 +77,7 @@ def _open_model(folder: Path) -> Model:
     try:
         return Model.open(folder, device, engine=AUTO, threads=threads)
     except BadModel as error:
-        raise ArchiveUnusable(str(error)) from None
+        raise ModelUnusable(str(error)) from None
 
 
 def _judge(model: Model) -> Judge:
@@ -124,21 +119,4 @@ def _write(files: Mapping[str, bytes], unfinished: Path, folder: Path) -> None:
 def _unusable(folder: Path, error: OSError) -> FolderUnusable:
     return FolderUnusable(
         f"Results can't be written into {folder} ({error.strerror}). Name another with --out."
-    )
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        """Return the fields of a second."""
-        return Text(f"{task.speed:.0f} fields a second" if task.speed else "")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=console,
     )

@@ -1,4 +1,4 @@
-"""Shows how far scoring is: as a bar, or as lines where there is no terminal."""
+"""Shows how far scoring is, of files or of fields: a bar, or lines where there is no terminal."""
 
 import time
 from types import TracebackType
@@ -12,24 +12,26 @@ INTERVAL = 10
 
 
 class Rate(progress.ProgressColumn):
-    """Files a second."""
+    """How many a second."""
 
     def render(self, task: progress.Task) -> Text:
         """Return the rate of the last while."""
-        return Text("" if task.speed is None else f"{task.speed:.1f} files/s")
+        return Text("" if task.speed is None else f"{task.speed:.1f} {task.fields['of']}/s")
 
 
 class Progress:
-    """Counts files.
+    """Counts what is scored.
 
     Parameters
     ----------
     total : int
-        Files to score.
+        How many there are.
+    of : str
+        What they are, in the plural.
     console : Console
     """
 
-    def __init__(self, total: int, console: Console) -> None:
+    def __init__(self, total: int, of: str, console: Console) -> None:
         self._console = console
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -40,7 +42,7 @@ class Progress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("Scoring", total=total)
+        self._task = self._bar.add_task("Scoring", total=total, of=of)
         self._next_line = time.monotonic() + INTERVAL
 
     def __enter__(self) -> "Progress":
@@ -55,15 +57,16 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, files: int) -> None:
-        """Count files as done."""
-        self._bar.advance(self._task, files)
+    def advance(self, number: int) -> None:
+        """Count some more as done."""
+        self._bar.advance(self._task, number)
         task = self._bar.tasks[0]
         if self._console.is_terminal or not task.speed or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + INTERVAL
+        of = task.fields["of"]
         self._console.print(
-            f"{task.completed:,.0f} of {task.total:,.0f} files, {task.speed:.1f} files/s, "
+            f"{task.completed:,.0f} of {task.total:,.0f} {of}, {task.speed:.1f} {of}/s, "
             f"{task.time_remaining or 0:,.0f} s left",
             highlight=False,
         )
