@@ -12,8 +12,8 @@ RUN sed '/^# The page and the scripts/,$d' requirements.txt > serving.txt \
     && pip install --no-cache-dir -r serving.txt
 COPY handler handler
 COPY model_store model_store
-COPY scripts scripts
-RUN python -m scripts.build_mar
+COPY serve serve
+RUN python -m serve.archive
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin breakhis

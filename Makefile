@@ -14,7 +14,7 @@ serve: archive
 	@exec $(BIN)/python -m serve start --foreground
 
 archive: $(VENV)/installed
-	@$(BIN)/python -m scripts.build_mar
+	@$(BIN)/python -m serve.archive
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

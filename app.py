@@ -13,9 +13,9 @@ from pathlib import Path
 
 from starlette.middleware import Middleware
 
-from scripts.build_mar import build
 from scripts.errors import ScriptError
 from scripts.example_fields import example_fields
+from serve.archive import build
 from serve.client import Client
 from serve.errors import ServeError
 from serve.management import Management

@@ -30,12 +30,12 @@ from handler.images import read_field
 from scripts.benchmarking import report, services
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import Running, Start, resident_mb
-from scripts.build_mar import build
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError, ScriptError
 from scripts.learning.breakhis import FIELD_SIZE, BreakHis
 from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
+from serve.archive import build
+from serve.drawn_tissue import draw_field, encode
 
 RESULTS = ROOT / "benchmark"
 OWN = "this service"

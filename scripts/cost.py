@@ -23,12 +23,12 @@ from rich.progress import Progress
 from handler.engines import AUTO
 from scripts.benchmark import limit, machine, write_images
 from scripts.benchmarking.cost_report import page, plot
+from scripts.benchmarking.drawn_slides import write_slide
 from scripts.benchmarking.services import resident_mb
-from scripts.drawn_fields import draw_field
-from scripts.drawn_slides import write_slide
 from scripts.errors import ScriptError
 from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
+from serve.drawn_tissue import draw_field
 from serve.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 
 RESULTS = ROOT / "docs"

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scripts.drawn_fields import GLASS, draw_field, encode
 from scripts.errors import DataSetError
 from scripts.learning.breakhis import BreakHis
+from serve.drawn_tissue import GLASS, draw_field, encode
 
 DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."
 REAL = (

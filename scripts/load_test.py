@@ -22,9 +22,9 @@ from scripts.benchmark import machine, write_images
 from scripts.benchmarking import services
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import resident_mb
-from scripts.build_mar import build
 from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
+from serve.archive import build
 
 RESULTS = ROOT / "docs"
 CONNECTIONS = 16

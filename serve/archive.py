@@ -1,15 +1,34 @@
-"""A model archive in the model store: which version it holds."""
+"""Model archives, as TorchServe loads them: packed from handler and model, and read again.
 
+    python -m serve.archive [--versioned]
+
+packs ``model_store/breakhis.mar``. The same inputs give a byte-identical archive, so its sha256
+names what is served.
+"""
+
+import argparse
 import hashlib
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handler import MANIFEST
+from handler import CARD, EVALUATION, MANIFEST, PLOTS
 from serve.errors import ArchiveUnusable
-from serve.settings import MODEL_NAME
+from serve.settings import MODEL_NAME, MODEL_STORE, ROOT
+
+# Where an archive says what it is.
+DESCRIPTION = "MAR-INF/MANIFEST.json"
+# Zip knows no earlier time; any fixed one will do.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+# What the command torch-model-archiver runs, wherever pip has put that.
+ARCHIVER = "from model_archiver.model_packaging import generate_model_archive as run; run()"
 
 
 @dataclass(frozen=True)
@@ -52,14 +71,14 @@ class Archive:
             raise ArchiveUnusable(
                 f"{name} is not in the model store. Copy it to {store}, out of which alone "
                 "TorchServe loads archives, or build it with: "
-                "python -m scripts.build_mar --versioned"
+                "python -m serve.archive --versioned"
             )
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
                 if damaged:
                     raise zipfile.BadZipFile(f"bad checksum of {damaged}")
-                described = json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]
+                described = json.loads(archive.read(DESCRIPTION))["model"]
                 manifest = archive.read(MANIFEST)
             model, version = described["modelName"], described["modelVersion"]
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -79,3 +98,132 @@ class Archive:
 
 def _same(given: Path, path: Path) -> bool:
     return given.exists() and given.samefile(path)
+
+
+def build(model: Path = MODEL_STORE, archive: Path = MODEL_STORE / f"{MODEL_NAME}.mar") -> str:
+    """Build the archive.
+
+    Parameters
+    ----------
+    model : Path
+        Folder with the manifest, the files that it names, the figures, plots and the card.
+    archive : Path
+        File to write, replaced as a whole once it is complete.
+
+    Returns
+    -------
+    str
+        The archive's sha256.
+    """
+    manifest = json.loads((model / MANIFEST).read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as stage:
+        shutil.copytree(
+            ROOT / "handler",
+            Path(stage, "handler"),
+            ignore=shutil.ignore_patterns("__pycache__", "breakhis_handler.py", "*.yaml"),
+        )
+        for name in (
+            MANIFEST,
+            EVALUATION,
+            CARD,
+            *(entry["name"] for entry in manifest["files"].values()),
+        ):
+            shutil.copy(model / name, stage)
+        shutil.copytree(model / PLOTS, Path(stage, PLOTS))
+        return pack(
+            archive,
+            MODEL_NAME,
+            manifest["version"],
+            handler=ROOT / "handler" / "breakhis_handler.py",
+            config=ROOT / "handler" / "model-config.yaml",
+            extra_files=Path(stage),
+        )
+
+
+def pack(
+    archive: Path,
+    name: str,
+    version: str,
+    *,
+    handler: Path,
+    config: Path,
+    extra_files: Path | None = None,
+) -> str:
+    """Write an archive, replaced as a whole once it is complete.
+
+    Parameters
+    ----------
+    archive : Path
+        File to write.
+    name, version : str
+        Of the model.
+    handler, config : Path
+        The handler's module and ``model-config.yaml``.
+    extra_files : Path, optional
+        Folder whose content is added.
+
+    Returns
+    -------
+    str
+        The archive's sha256.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        out, tmp = (Path(scratch, name) for name in ("out", "tmp"))
+        out.mkdir()
+        tmp.mkdir()
+        # The archiver works in, and afterwards deletes, a folder named like the
+        # model in the temporary directory: it gets one of its own.
+        subprocess.run(
+            [
+                *(sys.executable, "-c", ARCHIVER),
+                *("--model-name", name),
+                *("--version", version),
+                *("--handler", handler),
+                *("--config-file", config),
+                *(("--extra-files", extra_files) if extra_files else ()),
+                *("--export-path", out),
+            ],
+            check=True,
+            env={**os.environ, "TMPDIR": str(tmp)},
+        )
+        content = _normalised(out / f"{name}.mar")
+    unfinished = archive.with_suffix(".mar.part")
+    unfinished.write_bytes(content)
+    unfinished.replace(archive)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _normalised(archive: Path) -> bytes:
+    """Rewrite the archive with sorted entries, a fixed date and no creation time."""
+    rewritten = archive.with_suffix(".zip")
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(rewritten, "w") as target:
+        for name in sorted(source.namelist()):
+            data = source.read(name)
+            if name == DESCRIPTION:
+                manifest = json.loads(data)
+                del manifest["createdOn"]
+                data = json.dumps(manifest, indent=2, sort_keys=True).encode()
+            entry = zipfile.ZipInfo(name, date_time=EPOCH)
+            entry.external_attr = 0o644 << 16
+            # Weights don't shrink, and the archive unpacks sooner uncompressed.
+            target.writestr(entry, data, zipfile.ZIP_STORED)
+    return rewritten.read_bytes()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Pack handler and model into an archive.")
+    parser.add_argument(
+        "--versioned",
+        action="store_true",
+        help=f"name it {MODEL_NAME}-VERSION.mar, for a service that serves another version",
+    )
+    name = MODEL_NAME
+    if parser.parse_args().versioned:
+        name += "-" + json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))["version"]
+    digest = build(archive=MODEL_STORE / f"{name}.mar")
+    print(f"Built model_store/{name}.mar, sha256 {digest}")
+
+
+if __name__ == "__main__":
+    main()

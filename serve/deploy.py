@@ -21,9 +21,9 @@ from serve.errors import (
     VersionRegistered,
 )
 from serve.management import Management
+from serve.probe import probe
 from serve.restart import Served
 from serve.settings import Settings
-from serve.smoke_test import smoke_test
 
 DRAIN_SECONDS = 120
 
@@ -51,7 +51,7 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
 
     Raises
     ------
-    ArchiveUnusable, VersionRegistered, LoadFailed, SmokeTestFailed
+    ArchiveUnusable, VersionRegistered, LoadFailed, ProbeFailed
         The old version is served as before.
     DrainFailed
         The new version is served, but the old one is registered still.
@@ -73,7 +73,7 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
             with step(f"Scale version {new} to {old.min_workers}"):
                 management.scale(new, old.min_workers)
         with step(f"Test version {new}"):
-            smoke_test(settings, archive)
+            probe(settings, archive)
         with step(f"Make version {new} the default"):
             make_default(settings, new)
     except BaseException:  # a Ctrl-C too must leave things as they were

@@ -84,7 +84,7 @@ class LoadFailed(ServeError):
     """TorchServe could not load an archive, or start its workers."""
 
 
-class SmokeTestFailed(ServeError):
+class ProbeFailed(ServeError):
     """A version does not answer as it should."""
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from serve import deploy
 from serve.archive import Archive
 from serve.management import Management, Version
+from serve.probe import probe
 from serve.settings import Settings
-from serve.smoke_test import smoke_test
 
 
 class Steps:
@@ -111,7 +111,7 @@ def test(settings: Settings, given: argparse.Namespace) -> int:
     version = Management.from_settings(settings).version(given.version)
     archive = Archive.open(settings.model_store, version.archive)
     with Steps() as step, step(f"Test version {version.version}"):
-        smoke_test(settings, archive)
+        probe(settings, archive)
     print(f"Version {version.version} answers as it should.")
     return 0
 
@@ -168,7 +168,7 @@ def add_commands(commands: Any) -> None:
     deployment = commands.add_parser(
         "deploy",
         help="replace the served version, without losing a request",
-        description="Register, smoke-test, make default, wait for the old version's last answers "
+        description="Register, probe, make default, wait for the old version's last answers "
         "and unregister it; roll back if the new version fails.",
     )
     deployment.add_argument("archive", **archive)

@@ -8,6 +8,7 @@ from serve.errors import BadSetting
 from serve.ports import EVERY_ADDRESS, HOST, port_from_environment
 
 ROOT = Path(__file__).resolve().parent.parent
+MODEL_STORE = ROOT / "model_store"
 MODEL_NAME = "breakhis"
 
 
@@ -34,7 +35,7 @@ class Settings:
     inference_port: int = 8080
     management_port: int = 8081
     metrics_port: int = 8082
-    model_store: Path = ROOT / "model_store"
+    model_store: Path = MODEL_STORE
     run_dir: Path = ROOT / ".run"
     token_minutes: int = 60
     open_to_network: bool = False

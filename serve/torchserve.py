@@ -61,7 +61,7 @@ class TorchServe:
         if not self._archive.exists():
             raise StartFailed(
                 f"{self._archive} is missing. Put it back, or build it with: "
-                "python -m scripts.build_mar"
+                "python -m serve.archive"
             )
         if len(str(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
@@ -186,7 +186,7 @@ class TorchServe:
         except RequestRefused as error:
             raise StartFailed(
                 f"TorchServe could not load {self._archive.name} ({error}). "
-                f"Build it again with: python -m scripts.build_mar\n{self._last_words()}"
+                f"Build it again with: python -m serve.archive\n{self._last_words()}"
             ) from error
 
     def _last_words(self) -> str:

@@ -22,9 +22,9 @@ import pytest
 import requests
 from packaging.requirements import Requirement
 
-from scripts.build_mar import build
-from scripts.drawn_fields import draw_field, encode
+from serve.archive import build
 from serve.client import Client
+from serve.drawn_tissue import draw_field, encode
 from serve.ports import free_port
 from serve.settings import Settings
 from serve.tokens import Tokens

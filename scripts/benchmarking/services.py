@@ -16,11 +16,11 @@ import psutil
 import requests
 from urllib3 import encode_multipart_formdata
 
-from scripts.build_mar import NAME, pack
 from scripts.errors import ScriptError
 from scripts.learning.places import ROOT
+from serve.archive import pack
 from serve.ports import HOST, free_port
-from serve.settings import Settings
+from serve.settings import MODEL_NAME, Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 
@@ -81,7 +81,7 @@ def own(image: bytes) -> Iterator[Running]:
         torchserve.start()
         try:
             token = Tokens(settings.key_file, settings.management_url).get("inference")
-            url = f"{settings.inference_url}/predictions/{NAME}"
+            url = f"{settings.inference_url}/predictions/{MODEL_NAME}"
             headers = {"Authorization": f"Bearer {token}"}
             process = torchserve.process()
             if process is None or not _wait(url, image, headers, False, process.is_running):

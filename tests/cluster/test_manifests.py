@@ -21,9 +21,8 @@ import yaml
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from scripts.build_mar import MODEL_STORE
 from serve.deploy import DRAIN_SECONDS
-from serve.settings import Settings
+from serve.settings import MODEL_STORE, Settings
 from serve.supervisor import STOP_SECONDS
 from serve.torchserve import START_SECONDS
 from tests.cluster.conftest import (

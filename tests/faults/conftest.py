@@ -13,8 +13,8 @@ import psutil
 import pytest
 import requests
 
-from scripts.drawn_fields import draw_field, encode
 from serve.client import Client
+from serve.drawn_tissue import draw_field, encode
 from serve.errors import ServeError
 from serve.settings import Settings
 from serve.tokens import Tokens

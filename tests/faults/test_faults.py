@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from serve.errors import ServeError
 from serve.management import Management
 from serve.ports import HOST

@@ -8,7 +8,7 @@ import random
 import struct
 import zlib
 
-from scripts.drawn_fields import encode
+from serve.drawn_tissue import encode
 from tests.handler import hostile_images as hostile
 from tests.handler.image_variants import PIXELS, variants
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page
 
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from serve.settings import Settings
 from tests.conftest import ROOT
 

@@ -4,7 +4,7 @@ import pytest
 
 from gradio_ui.picture import data_url
 from gradio_ui.verdict import RESEARCH_ONLY
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import uploads_of

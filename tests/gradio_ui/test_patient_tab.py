@@ -10,7 +10,7 @@ import pytest
 
 from gradio_ui.report import COLUMNS
 from gradio_ui.verdict import RESEARCH_ONLY
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of

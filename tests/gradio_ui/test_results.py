@@ -13,9 +13,9 @@ from gradio_ui.report import to_csv, to_pdf
 from gradio_ui.scoring import Scored
 from gradio_ui.verdict import RESEARCH_ONLY, prediction
 from handler.decision import DecisionRule
-from scripts.drawn_fields import draw_field, encode
 from serve.client import Prediction
 from serve.description import Description, RunningModel
+from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
 from serve.patient import PatientScore, score_patient
 

@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from gradio_ui.verdict import RESEARCH_ONLY
-from scripts.drawn_fields import draw_field, encode
-from scripts.drawn_slides import many, write_slide
+from scripts.benchmarking.drawn_slides import many, write_slide
+from serve.drawn_tissue import draw_field, encode
 from serve.slides.summary import EXPLORATORY
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of

@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from tests.handler.hostile_images import grey_tags, tiff
 
 PIXELS = draw_field(3, 140, 92)

@@ -12,9 +12,9 @@ import pytest
 from handler.errors import BadSetting
 from handler.images import Field, read_field
 from handler.model import Include, Model, Prediction
-from scripts.drawn_fields import draw_field
 from scripts.learning.breakhis import BreakHis
 from scripts.learning.places import MODEL_STORE, SHARED
+from serve.drawn_tissue import draw_field
 
 # Of the 8-bit engine: length of the features' difference, over that of the reference's
 # features; and how near to a limit of the rule a decision must be for its label or

@@ -14,7 +14,7 @@ from PIL import Image
 from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
 from handler.images import read_field, resize
 from handler.limits import Limits, TimeLeft, decoding_bytes
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from tests.handler import hostile_images as hostile
 from tests.handler.image_variants import PIXELS, variants
 

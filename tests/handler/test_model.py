@@ -13,7 +13,7 @@ from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Include, Model
 from handler.tissue import TissueCheck, TissueLimits, TissueMeasures, check, distances, measure
-from scripts.drawn_fields import draw_field
+from serve.drawn_tissue import draw_field
 from tests.conftest import ROOT
 
 STORE = ROOT / "model_store"

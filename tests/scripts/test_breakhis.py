@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError
 from scripts.learning.breakhis import (
     BreakHis,
@@ -16,6 +15,7 @@ from scripts.learning.breakhis import (
     read,
 )
 from scripts.learning.finetune import Recipe
+from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "breakhis"

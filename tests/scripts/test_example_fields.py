@@ -2,10 +2,10 @@ import pytest
 
 from handler.images import read_field
 from handler.model import Model
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError
 from scripts.example_fields import example_fields
 from scripts.learning.places import MODEL_STORE
+from serve.drawn_tissue import draw_field, encode
 
 
 def test_without_a_data_set_they_are_drawn_and_say_so():

@@ -10,9 +10,9 @@ from wsinfer_zoo.client import ModelConfiguration
 
 from handler.images import Field, resize
 from handler.model import Model
-from scripts.drawn_fields import draw_field
 from scripts.export import export
 from scripts.learning.places import MODEL_STORE
+from serve.drawn_tissue import draw_field
 
 
 @pytest.fixture(scope="module")

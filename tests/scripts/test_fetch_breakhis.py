@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError, DownloadError
 from scripts.fetch_breakhis import CHECKSUMS, fetch, verify
 from scripts.learning.breakhis import EXPECTED_COUNTS, FieldImage
+from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
 

@@ -6,9 +6,9 @@ import pytest
 from handler.images import Field
 from handler.model import Model
 from handler.tissue import measure
-from scripts.drawn_fields import draw_field
 from scripts.learning.negatives import CHANGES, negatives
 from scripts.learning.places import MODEL_STORE
+from serve.drawn_tissue import draw_field
 
 
 @pytest.fixture(scope="module")

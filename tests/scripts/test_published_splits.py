@@ -2,11 +2,11 @@
 
 import pytest
 
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import DataSetError
 from scripts.learning.crossval import Run
 from scripts.learning.finetune import Recipe
 from scripts.published_splits import eva, official
+from serve.drawn_tissue import draw_field, encode
 
 RECIPE = Recipe(width=176, height=112, crop=64, steps=2, batch=4, mosaics=1, seed=0)
 # Two slides of one person, on both sides of the folds below; the one filed twice; and

@@ -6,10 +6,10 @@ import pytest
 
 from handler.images import Field
 from handler.model import Model
-from scripts.drawn_fields import draw_field
 from scripts.learning.faithfulness import SHARES, curves
 from scripts.learning.places import MODEL_STORE
 from scripts.learning.robustness import PERTURBATIONS
+from serve.drawn_tissue import draw_field
 
 
 @pytest.fixture(scope="module")

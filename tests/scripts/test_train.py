@@ -14,7 +14,6 @@ from handler.decision import DecisionRule
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
-from scripts.drawn_fields import draw_field, encode
 from scripts.errors import NoCheckpoints
 from scripts.evaluate import evaluate, from_decisions
 from scripts.learning import plots
@@ -26,6 +25,7 @@ from scripts.learning.finetune import Recipe
 from scripts.learning.judged import Judged
 from scripts.learning.places import MODEL_STORE, OUT_OF_FOLD
 from scripts.train import Plan, train
+from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 
 RECIPE = Recipe(width=176, height=112, crop=64, steps=3, batch=4, mosaics=1, seed=0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.build_mar import MODEL_STORE, build
+from serve.archive import MODEL_STORE, build
 from serve.management import Management
 from serve.settings import Settings
 from serve.tokens import Tokens

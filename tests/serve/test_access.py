@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.build_mar import build
+from serve.archive import build
 from serve.errors import BadSetting
 from serve.settings import Settings
 from serve.tokens import Tokens

@@ -8,9 +8,9 @@ import pytest
 import requests
 from PIL import Image
 
-from scripts.drawn_fields import draw_field
 from serve.api import Api
 from serve.client import Client, Prediction
+from serve.drawn_tissue import draw_field
 from serve.errors import (
     ImageRefused,
     NotRunning,

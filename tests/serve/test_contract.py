@@ -12,7 +12,7 @@ import pytest
 import requests
 from PIL import Image
 
-from scripts.drawn_fields import draw_field, encode
+from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT, log_lines
 
 FIELDS = {"label", "probability", "verdict", "decision", "warnings", "model"}

@@ -41,7 +41,7 @@ def test_a_deployed_version_is_served_also_after_a_restart_and_can_be_rolled_bac
         ("truncated.mar", "is damaged"),
         ("breakhis.mar", f"Version {SERVED} is registered already"),
         ("tampered.mar", "could not load tampered.mar"),
-        ("wrong.mar", "The smoke test of version 2.0 failed"),
+        ("wrong.mar", "The probe of version 2.0 failed"),
     ],
 )
 def test_a_bad_archive_leaves_the_old_version_in_service(file, told, changing, field_png):

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.drawn_fields import draw_field, encode
 from serve import RESEARCH_ONLY
+from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT, wait_until
 
 # Several times what the workers do between two looks at the ledger.

@@ -18,8 +18,8 @@ import pytest
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
-from scripts.drawn_fields import draw_field, encode
-from scripts.drawn_slides import many, write_slide
+from scripts.benchmarking.drawn_slides import many, write_slide
+from serve.drawn_tissue import draw_field, encode
 from serve.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
 from serve.settings import Settings
 from serve.slides.command import judge_slide

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import tifffile
 
-from scripts.drawn_fields import draw_field
+from serve.drawn_tissue import draw_field
 
 TILE = 512
 WHITE = np.full((TILE, TILE, 3), 255, np.uint8)

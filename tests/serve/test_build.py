@@ -3,7 +3,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from scripts.build_mar import MODEL_STORE, build
+from serve.archive import MODEL_STORE, build
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path):

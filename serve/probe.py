@@ -8,15 +8,14 @@ from PIL import Image
 
 from serve.archive import Archive
 from serve.client import Client, Prediction
-from serve.errors import ImageRefused, ServeError, SmokeTestFailed
+from serve.drawn_tissue import draw_field, encode
+from serve.errors import ImageRefused, ProbeFailed, ServeError
 from serve.settings import MODEL_NAME, Settings
 
-STROMA = (214, 134, 176)  # eosin
-NUCLEI = (92, 58, 140)  # haematoxylin
 NO_IMAGE = b"This is no image."
 
 
-def smoke_test(settings: Settings, archive: Archive) -> None:
+def probe(settings: Settings, archive: Archive) -> None:
     """Send drawn fields and a file that is no image to a registered version.
 
     Parameters
@@ -27,14 +26,14 @@ def smoke_test(settings: Settings, archive: Archive) -> None:
 
     Raises
     ------
-    SmokeTestFailed
+    ProbeFailed
         An answer is missing, misses something, is another version's, or the file that
         is no image was not refused.
     """
     client = Client.from_settings(settings, archive.version)
     try:
-        first = client.predict(_field(0), features=True, heatmap=True)
-        second = client.predict(_field(1), features=True, heatmap=True)
+        first = client.predict(encode(draw_field(0)), features=True, heatmap=True)
+        second = client.predict(encode(draw_field(1)), features=True, heatmap=True)
         _check(first, archive)
         _check(second, archive)
         _require(first.decision != second.decision, "two fields get the same answer")
@@ -45,8 +44,8 @@ def smoke_test(settings: Settings, archive: Archive) -> None:
         _require(False, "a file that is no image was not refused")
     # An answer of another shape can fail in any of these ways while it is read.
     except (ServeError, LookupError, TypeError, ValueError, OSError) as error:
-        raise SmokeTestFailed(
-            f"The smoke test of version {archive.version} failed: {error}\n"
+        raise ProbeFailed(
+            f"The probe of version {archive.version} failed: {error}\n"
             "See logs/model.log in the run folder."
         ) from error
 
@@ -75,14 +74,3 @@ def _check(answer: Prediction, archive: Archive) -> None:
 def _require(condition: bool, otherwise: str) -> None:
     if not condition:
         raise ValueError(f"{otherwise}.")
-
-
-def _field(seed: int) -> Image.Image:
-    """Draw pink tissue with violet nuclei."""
-    random = np.random.default_rng(seed)
-    height, width = 460, 700
-    pixels = STROMA + random.normal(0, 12, (height, width, 3))
-    rows, columns = np.ogrid[:height, :width]
-    for row, column in random.integers((height, width), size=(200, 2)):
-        pixels[(rows - row) ** 2 + (columns - column) ** 2 < 30] = NUCLEI
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
