@@ -22,6 +22,8 @@ COPY --from=build /opt/breakhis /opt/breakhis
 COPY --from=build /build/model_store/breakhis.mar model_store/
 COPY handler handler
 COPY serve serve
+COPY bulk bulk
+COPY breakhis.py breakhis.py
 # All that is written lies in /tmp; the rest may be read-only.
 ENV PATH=/opt/breakhis/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -30,5 +32,5 @@ USER 10001:10001
 # Predictions and metrics. They are on loopback until BREAKHIS_OPEN_TO_NETWORK is true; who sets
 # that guards them, as there is no token then.
 EXPOSE 8080 8082
-HEALTHCHECK --start-period=180s --interval=30s --timeout=15s CMD ["python", "-m", "serve", "health"]
-CMD ["python", "-m", "serve", "start", "--foreground"]
+HEALTHCHECK --start-period=180s --interval=30s --timeout=15s CMD ["python", "-m", "breakhis", "health"]
+CMD ["python", "-m", "breakhis", "start", "--foreground"]

@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	@exec $(BIN)/python app.py
 
 serve: archive
-	@exec $(BIN)/python -m serve start --foreground
+	@exec $(BIN)/python -m breakhis start --foreground
 
 archive: $(VENV)/installed
 	@$(BIN)/python -m serve.archive

@@ -4,13 +4,13 @@ import re
 
 import gradio as gr
 
-from gradio_ui import verdict
 from gradio_ui.picture import data_url
+from handler import RESEARCH_ONLY
 from serve.description import Description, RunningModel
 from serve.errors import ServeError
 
 MUST_NOT = f"""
-**{verdict.RESEARCH_ONLY}** It is not for other organs, stains, scanners or magnifications, and not
+**{RESEARCH_ONLY}** It is not for other organs, stains, scanners or magnifications, and not
 for any decision about a person. It learnt from few patients of one laboratory.
 """
 
@@ -46,6 +46,6 @@ def card(description: Description) -> str:
 
     text = re.sub(r"!\[(?P<alt>[^]]*)\]\(plots/(?P<name>[\w.]+)\)", plot, description.card)
     return (
-        f"Running: {model['name']} {model['version']}, engine {description.engine}, "
-        f"sha256 `{model['sha256']}`\n\n{text}"
+        f"Running: {model.name} {model.version}, engine {description.engine}, "
+        f"sha256 `{model.sha256}`\n\n{text}"
     )

@@ -8,6 +8,7 @@ import gradio as gr
 from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, slide_tab, verdict
 from gradio_ui.gate import fetch_no_address
 from gradio_ui.uploads import take_as_sent
+from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
 from serve.management import Management
@@ -66,7 +67,7 @@ def build_page(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
         gr.Markdown(f"# {TITLE}")
-        gr.Markdown(f"**{verdict.RESEARCH_ONLY}**")
+        gr.Markdown(f"**{RESEARCH_ONLY}**")
         down = gr.HTML(
             verdict.trouble(DOWN), visible=not client.is_healthy(), elem_id="service-down"
         )

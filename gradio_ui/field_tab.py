@@ -41,7 +41,7 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
             began = time.perf_counter()
             answer = client.predict(content, heatmap=True, field=True)
             seconds = time.perf_counter() - began
-            description = model.behind(answer.model["sha256"])
+            description = model.behind(answer.model.sha256)
         except ImageRefused as error:
             return verdict.refusal(str(error)), ""
         except ServeError as error:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from html import escape
 
+from bulk.patient import PatientScore
 from gradio_ui import report, verdict
 from gradio_ui.batch_result import download_links
 from gradio_ui.picture import LEGEND, data_url
 from gradio_ui.scoring import Scored
 from serve.client import Prediction
 from serve.description import Description
-from serve.patient import PatientScore
 
 COLUMNS = ["File", "Verdict", "Probability", "Warnings"]
 
@@ -54,7 +54,7 @@ def summary(patient: PatientScore | None, scored: Sequence[Scored], formed: str)
     ]
     if patient.verdict == "uncertain":
         lines.append("The model is not sure enough to say. Add fields of the same patient.")
-    models = {f"{m['name']} {m['version']}" for m in (s.answer.model for s in scored if s.answer)}
+    models = {f"{m.name} {m.version}" for m in (s.answer.model for s in scored if s.answer)}
     footer = f"Model {', '.join(sorted(models))}."
     return verdict.box(
         patient.verdict,
@@ -98,7 +98,7 @@ def _probability(answer: Prediction) -> float | None:
 
 
 def _warnings(answer: Prediction) -> str:
-    return " ".join(warning["message"] for warning in answer.warnings)
+    return " ".join(warning.message for warning in answer.warnings)
 
 
 def downloads(scored: Sequence[Scored], patient: PatientScore | None, formed: str) -> str:

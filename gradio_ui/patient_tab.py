@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from bulk.patient import score_patient
 from gradio_ui import patient_result as result
 from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
@@ -17,7 +18,6 @@ from gradio_ui.uploads import Received, find_uploads
 from serve.client import Client
 from serve.description import Description, RunningModel
 from serve.errors import ServeError
-from serve.patient import score_patient
 
 MODEL_CHANGED = (
     "The service's model was changed while the images were judged, so there is no score of all "
@@ -180,7 +180,7 @@ def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, st
 
 def _of_all(model: RunningModel, scored: list[Scored]) -> Description | None:
     """Describe the model that judged every image; None if several did, or it runs no more."""
-    judges = {each.answer.model["sha256"] for each in scored if each.answer}
+    judges = {each.answer.model.sha256 for each in scored if each.answer}
     if not judges:
         return model.describe()
     return model.behind(judges.pop()) if len(judges) == 1 else None

@@ -1,10 +1,12 @@
 """For programs: the page's own endpoints, and how to call them."""
 
 import base64
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
+from bulk.patient import score_patient
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
@@ -14,7 +16,6 @@ from gradio_ui.uploads import Received, find_uploads, read_upload
 from serve.client import Client, Prediction
 from serve.description import RunningModel
 from serve.errors import ServeError
-from serve.patient import score_patient
 
 INTRODUCTION = """
 Two endpoints, no key: `/classify` takes one image and answers with its verdict and heat map (base64
@@ -128,7 +129,7 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
 
 
 def _json(answer: Prediction) -> dict[str, Any]:
-    given = {name: value for name, value in vars(answer).items() if value is not None}
+    given = {name: value for name, value in asdict(answer).items() if value is not None}
     if answer.heatmap:
         given["heatmap"] = base64.b64encode(answer.heatmap).decode("ascii")
     return given

@@ -26,10 +26,10 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from bulk.names import as_text
+from bulk.patient import PatientScore
 from gradio_ui.scoring import Scored
-from gradio_ui.verdict import RESEARCH_ONLY
-from serve.patient import PatientScore
-from serve.spreadsheet import as_text
+from handler import RESEARCH_ONLY
 
 COLUMNS = (
     *("file", "verdict", "probability", "label", "decision", "warnings", "error"),
@@ -68,10 +68,10 @@ def to_csv(scored: Sequence[Scored]) -> bytes:
                 f"{answer.probability:.4f}",
                 answer.label,
                 f"{answer.decision:.4f}",
-                " ".join(warning["code"] for warning in answer.warnings),
+                " ".join(warning.code for warning in answer.warnings),
                 "",
-                answer.model["version"],
-                answer.model["sha256"],
+                answer.model.version,
+                answer.model.sha256,
                 RESEARCH_ONLY,
             ]
         )
@@ -180,8 +180,7 @@ def _failures(failed: list[Scored]) -> list[Flowable]:
 
 def _origin(answered: list[Scored]) -> str:
     models = {
-        f"{each.answer.model['name']} {each.answer.model['version']} "
-        f"(sha256 {each.answer.model['sha256']})"
+        f"{each.answer.model.name} {each.answer.model.version} (sha256 {each.answer.model.sha256})"
         for each in answered
         if each.answer
     }

@@ -6,13 +6,13 @@ from html import escape
 import cv2
 import numpy as np
 
+from bulk.slides.exports import to_csv, to_geojson
+from bulk.slides.heat_map import HeatMap
+from bulk.slides.scoring import ScoredField
+from bulk.slides.summary import EXPLORATORY, Summary
 from gradio_ui import verdict
 from gradio_ui.batch_result import download_links
 from gradio_ui.picture import data_url, layers
-from serve.slides.exports import to_csv, to_geojson
-from serve.slides.heat_map import HeatMap
-from serve.slides.scoring import ScoredField
-from serve.slides.summary import EXPLORATORY, Summary
 
 # In percent: the heat map is drawn half transparent.
 OPACITY = 100
@@ -57,14 +57,14 @@ def summary(scored: Sequence[ScoredField], found: int) -> str:
     if len(scored) < found:
         lines.append(
             f"{found} fields hold tissue; {len(scored)} of them were judged. The command line "
-            "judges all: python -m serve slide."
+            "judges all: python -m breakhis slide."
         )
     model = together.model
     return verdict.box(
         "waiting",
         "Fields of the slide",
         [*lines, EXPLORATORY],
-        footer=f"Model {model['name']} {model['version']}.",
+        footer=f"Model {model.name} {model.version}.",
     )
 
 

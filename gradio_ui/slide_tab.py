@@ -10,6 +10,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from bulk.errors import NoTissueFound, SlideHasNoScale, SlideUnreadable
+from bulk.slides.heat_map import HeatMap
+from bulk.slides.scoring import Judge, ScoredField, score
+from bulk.slides.slide import Place, Slide
+from bulk.slides.summary import EXPLORATORY
+from bulk.slides.tiles import find_places
 from gradio_ui import slide_result as result
 from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
@@ -19,12 +25,7 @@ from gradio_ui.retention import delete
 from gradio_ui.uploads import DELETED, MAX_UPLOAD, Received
 from serve.client import Client, Prediction
 from serve.description import RunningModel
-from serve.errors import ImageRefused, NoTissueFound, ServeError, SlideHasNoScale, SlideUnreadable
-from serve.slides.heat_map import HeatMap
-from serve.slides.scoring import Judge, ScoredField, score
-from serve.slides.slide import Place, Slide
-from serve.slides.summary import EXPLORATORY
-from serve.slides.tissue_places import find_places
+from serve.errors import ImageRefused, ServeError
 
 # A visitor waits for about a minute, and others get through meanwhile.
 MAX_FIELDS = 1000
@@ -40,7 +41,7 @@ SLIDES, RUNS = "slides", 1
 INTRODUCTION = (
     "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
     f"SVS or NDPI, one file of at most {MAX_UPLOAD}. At most {MAX_FIELDS:,} fields with "
-    "tissue are judged, spread over the slide; `python -m serve slide` judges all, and takes "
+    "tissue are judged, spread over the slide; `python -m breakhis slide` judges all, and takes "
     "slides of any size. The upload is deleted as soon as it is judged.\n\n"
     f"**{EXPLORATORY}**"
 )
@@ -201,7 +202,7 @@ def conclude(run: Run | None) -> tuple[None, str, str, str]:
     """
     if run is None or not run.scored:
         return None, "", "", ""
-    if len({each.answer.model["sha256"] for each in run.scored}) > 1:
+    if len({each.answer.model.sha256 for each in run.scored}) > 1:
         return None, verdict.trouble(MODEL_CHANGED), "", ""
     together = result.summary(run.scored, run.found)
     return None, together, result.downloads(run.scored, run.heat_map), result.gallery(run.highest)
@@ -215,7 +216,7 @@ def _open(sent: Received) -> Slide:
         with slide:
             raise UnreadableUpload(
                 "The slide has no small levels, so finding its tissue would take minutes. Save it "
-                "as a pyramid, or use the command line: python -m serve slide."
+                "as a pyramid, or use the command line: python -m breakhis slide."
             )
     return slide
 

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from handler import RESEARCH_ONLY
 from serve.client import Prediction
 from serve.description import Description
-
-RESEARCH_ONLY = (
-    "Research software, not a medical device. It must not be used for diagnosis or treatment."
-)
 
 # What each verdict means to a reader, and what to do.
 MEANINGS = {
@@ -52,9 +49,9 @@ def prediction(answer: Prediction, model: Description | None, seconds: float) ->
                 f"Between {low:.0%} and {high:.0%} the chance of being wrong is above "
                 f"{model.tolerated_risk:.0%}.",
             )
-    name, version = answer.model["name"], answer.model["version"]
+    name, version = answer.model.name, answer.model.version
     footer = f"Model {name} {version}, answered in {seconds:.2f} s."
-    warnings = [warning["message"] for warning in answer.warnings]
+    warnings = [warning.message for warning in answer.warnings]
     return box(
         answer.verdict, answer.verdict, lines, graphic=scale, warnings=warnings, footer=footer
     )

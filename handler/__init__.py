@@ -4,6 +4,11 @@ Self-contained: nothing here imports from the rest of the project, so the
 archive runs in any TorchServe that has its requirements.
 """
 
+# Said wherever a verdict is shown.
+RESEARCH_ONLY = (
+    "Research software, not a medical device. It must not be used for diagnosis or treatment."
+)
+
 # Files of a model's folder that the manifest does not name.
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageEr
 
 from handler.errors import BadImage, RequestError, UnsupportedImage
 from handler.limits import BoundedFile, Limits, check_encoded, check_header
+from handler.warning import ImageWarning
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
@@ -53,18 +54,6 @@ TiffImagePlugin.READ_LIBTIFF = True
 warnings.filterwarnings("ignore", module="PIL")
 for decoder in ("PIL", "imagecodecs"):
     logging.getLogger(decoder).setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True)
-class ImageWarning:
-    """Something the reader of a verdict should know about the image."""
-
-    code: str
-    message: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the warning as the contract's object."""
-        return {"code": self.code, "message": self.message}
 
 
 SEVERAL_PAGES = ImageWarning(

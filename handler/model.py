@@ -19,9 +19,10 @@ from handler.errors import BadModel
 from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
 from handler.identity import ModelId, read_file, read_manifest
-from handler.images import Field, ImageWarning, resize
+from handler.images import Field, resize
 from handler.svm import Svm
 from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
+from handler.warning import ImageWarning
 
 Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
 

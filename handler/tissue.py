@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from handler.images import ImageWarning
+from handler.warning import ImageWarning
 
 # Colour and focus are judged at one size, whatever the size of the photograph.
 WIDTH, HEIGHT = 350, 230

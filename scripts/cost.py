@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 from rich.progress import Progress
 
+from bulk.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 from handler.engines import AUTO
 from scripts.benchmark import limit, machine, write_images
 from scripts.benchmarking.cost_report import page, plot
@@ -29,7 +30,6 @@ from scripts.errors import ScriptError
 from scripts.learning.crossval import write
 from scripts.learning.places import ROOT, add_data_argument
 from serve.drawn_tissue import draw_field
-from serve.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 
 RESULTS = ROOT / "docs"
 IMAGES, WORKERS = (100, 1_000, 10_000), (1, 2)
@@ -158,11 +158,11 @@ def _slide(grid: tuple[int, int], path: Path) -> dict[str, Any]:
 
 
 def _run(command: list[str]) -> tuple[float, float]:
-    """Run a command of `serve`; return its seconds and the most memory it held, in MB."""
+    """Run a command of `breakhis`; return its seconds and the most memory it held, in MB."""
     with tempfile.TemporaryFile("w+") as said:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "serve", *command],
+            [sys.executable, "-m", "breakhis", *command],
             cwd=ROOT,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -178,7 +178,7 @@ def _run(command: list[str]) -> tuple[float, float]:
         seconds = time.perf_counter() - began
         if process.returncode:
             said.seek(0)
-            raise ScriptError(f"`serve {command[0]}` failed:\n{said.read()[-2000:]}")
+            raise ScriptError(f"`breakhis {command[0]}` failed:\n{said.read()[-2000:]}")
     return seconds, peak
 
 

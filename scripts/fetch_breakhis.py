@@ -23,8 +23,8 @@ from rich.progress import (
     track,
 )
 
+from bulk.breakhis_names import BREAKHIS_NAME
 from scripts.errors import DataSetError, DownloadError, ScriptError
-from serve.names import BREAKHIS_NAME
 
 URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 PAGE = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"

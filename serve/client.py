@@ -11,6 +11,8 @@ import numpy as np
 import requests
 from PIL import Image
 
+from handler.identity import ModelId
+from handler.warning import ImageWarning
 from serve.api import Api
 from serve.errors import ImageRefused, ServeError
 from serve.settings import MODEL_NAME, Settings
@@ -33,10 +35,9 @@ class Prediction:
         "benign", "malignant", "uncertain" or "rejected".
     decision : float
         The SVM's signed distance, positive = malignant.
-    warnings : list of dict
-        Each with ``code`` and ``message``.
-    model : dict
-        ``name``, ``version`` and ``sha256`` of what answered.
+    warnings : list of ImageWarning
+    model : ModelId
+        What answered.
     features : ndarray of float32, shape (512,), or None
     heatmap : bytes or None
         A PNG of the image's size.
@@ -48,8 +49,8 @@ class Prediction:
     probability: float
     verdict: str
     decision: float
-    warnings: list[dict[str, str]]
-    model: dict[str, str]
+    warnings: list[ImageWarning]
+    model: ModelId
     features: np.ndarray | None = None
     heatmap: bytes | None = None
     field: bytes | None = None
@@ -59,6 +60,8 @@ class Prediction:
         """Read the contract's object."""
         # A later service may say more than this client knows of.
         known = {f.name: answer[f.name] for f in fields(cls) if f.name in answer}
+        known["warnings"] = [ImageWarning(w["code"], w["message"]) for w in answer["warnings"]]
+        known["model"] = ModelId(*(answer["model"][part] for part in ("name", "version", "sha256")))
         if "features" in known:
             known["features"] = np.array(known["features"], dtype=np.float32)
         for picture in {"heatmap", "field"} & known.keys():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.decision import DecisionRule
+from handler.identity import ModelId
 from serve.management import Management
 
 
@@ -13,8 +14,7 @@ class Description:
 
     Attributes
     ----------
-    model : dict
-        ``name``, ``version`` and ``sha256``.
+    model : ModelId
     engine : str
     rule : DecisionRule
     tolerated_risk : float
@@ -29,7 +29,7 @@ class Description:
         SVG by the file name that the card uses.
     """
 
-    model: dict[str, str]
+    model: ModelId
     engine: str
     rule: DecisionRule
     tolerated_risk: float
@@ -43,7 +43,7 @@ class Description:
         """Read what the service answers."""
         manifest = own["manifest"]
         return cls(
-            own["model"],
+            ModelId(**own["model"]),
             own["engine"],
             DecisionRule(**manifest["decision_rule"]),
             manifest["training"]["tolerated_risk"],
@@ -94,6 +94,6 @@ class RunningModel:
             The service does not answer.
         """
         known = self._latest
-        if known is None or known.model["sha256"] != sha256:
+        if known is None or known.model.sha256 != sha256:
             known = self.describe()
-        return known if known.model["sha256"] == sha256 else None
+        return known if known.model.sha256 == sha256 else None

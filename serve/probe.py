@@ -6,6 +6,7 @@ import math
 import numpy as np
 from PIL import Image
 
+from handler.identity import ModelId
 from serve.archive import Archive
 from serve.client import Client, Prediction
 from serve.drawn_tissue import draw_field, encode
@@ -51,11 +52,7 @@ def probe(settings: Settings, archive: Archive) -> None:
 
 
 def _check(answer: Prediction, archive: Archive) -> None:
-    expected = {
-        "name": MODEL_NAME,
-        "version": archive.version,
-        "sha256": archive.manifest_sha256,
-    }
+    expected = ModelId(MODEL_NAME, archive.version, archive.manifest_sha256)
     _require(answer.model == expected, f"{answer.model} answered instead of {expected}")
     _require(answer.label in ("benign", "malignant"), f"the label is {answer.label!r}")
     verdicts = ("benign", "malignant", "uncertain", "rejected")

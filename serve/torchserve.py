@@ -56,7 +56,7 @@ class TorchServe:
         if self.process() is not None:
             raise AlreadyRunning(
                 f"TorchServe already runs at {settings.inference_url}. "
-                "Stop it with: python -m serve stop"
+                "Stop it with: python -m breakhis stop"
             )
         if not self._archive.exists():
             raise StartFailed(

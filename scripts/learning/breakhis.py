@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bulk.breakhis_names import BREAKHIS_NAME
 from handler.images import read_field, resize
 from scripts.errors import DataSetError
-from serve.names import BREAKHIS_NAME
 
 # The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
 UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}

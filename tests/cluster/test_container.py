@@ -56,7 +56,8 @@ def image(archive) -> Iterator[Path]:
     """A folder with what the last stage copies."""
     folder = Path(tempfile.mkdtemp(prefix="image-"))
     for source, target in copied(LAST_STAGE):
-        shutil.copytree(ROOT / source, folder / target)
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, folder / target)
     stores = dict(copied(LAST_STAGE, from_build=True))
     store = stores[f"/build/model_store/{archive.name}"]
     (folder / store).mkdir()

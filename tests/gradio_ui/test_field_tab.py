@@ -3,7 +3,7 @@
 import pytest
 
 from gradio_ui.picture import data_url
-from gradio_ui.verdict import RESEARCH_ONLY
+from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
@@ -18,7 +18,7 @@ def test_upload_shows_verdict_bar_and_heat_map(visitor, client, service, field_f
     answer = client.predict(field_file)
     assert answer.verdict in text.lower()
     assert f"{answer.probability:.0%}" in text
-    assert f"Model breakhis {answer.model['version']}, answered in" in text
+    assert f"Model breakhis {answer.model.version}, answered in" in text
     assert RESEARCH_ONLY in text
     bar = box.locator(".scale")
     assert f"Probability of malignancy {answer.probability:.0%}" in bar.get_attribute("aria-label")

@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from gradio_ui.app import AT_A_TIME, QUEUE
-from gradio_ui.verdict import RESEARCH_ONLY
+from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import wait_until, worker_of
 from tests.gradio_ui.conftest import Visitor

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gradio_ui.verdict import RESEARCH_ONLY
+from handler import RESEARCH_ONLY
 from serve.management import Management
 
 

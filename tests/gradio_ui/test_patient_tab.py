@@ -9,7 +9,7 @@ import pypdf
 import pytest
 
 from gradio_ui.report import COLUMNS
-from gradio_ui.verdict import RESEARCH_ONLY
+from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
@@ -69,7 +69,7 @@ def test_images_together_with_one_bad_one(
     assert list(rows[0]) == list(COLUMNS)
     assert [row["file"] for row in rows] == [*(file.name for file in fields), "broken.png"]
     for row, answer in zip(rows, answers, strict=False):
-        assert (row["verdict"], row["model_sha256"]) == (answer.verdict, answer.model["sha256"])
+        assert (row["verdict"], row["model_sha256"]) == (answer.verdict, answer.model.sha256)
         assert float(row["probability"]) == pytest.approx(answer.probability, abs=1e-3)
     assert "can be read" in rows[-1]["error"]
     pdf = pypdf.PdfReader(io.BytesIO(download(visitor, "Report as PDF")))
@@ -78,7 +78,7 @@ def test_images_together_with_one_bad_one(
     assert f"Mean probability of malignancy {probability:.0%}" in text
     assert RESEARCH_ONLY in text
     assert "broken.png: This is not an image that can be read" in text
-    assert answers[0].model["sha256"] in text.replace(" ", "")
+    assert answers[0].model.sha256 in text.replace(" ", "")
     assert len(sheet.images) == 5
     assert set(uploads_of(service)) <= before
 

@@ -7,19 +7,21 @@ from dataclasses import replace
 import pypdf
 import pytest
 
+from bulk.patient import PatientScore, score_patient
 from gradio_ui import patient_result
 from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
 from gradio_ui.scoring import Scored
-from gradio_ui.verdict import RESEARCH_ONLY, prediction
+from gradio_ui.verdict import prediction
+from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
+from handler.identity import ModelId
 from serve.client import Prediction
 from serve.description import Description, RunningModel
 from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
-from serve.patient import PatientScore, score_patient
 
-MODEL = {"name": "breakhis", "version": "9.9", "sha256": "f" * 64}
+MODEL = ModelId("breakhis", "9.9", "f" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
 DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, 0.05, {}, "", {})
 
@@ -58,7 +60,7 @@ def test_names_can_be_no_formula_and_no_markup():
 def test_images_judged_by_two_models_have_no_score_together():
     nobody = RunningModel(Management("http://127.0.0.1:9", None))  # the answers alone tell
     first, second = scored(1.0), scored(2.0)
-    second = replace(second, answer=replace(second.answer, model={**MODEL, "sha256": "e" * 64}))
+    second = replace(second, answer=replace(second.answer, model=replace(MODEL, sha256="e" * 64)))
     _, together, downloads, _, gallery = conclude(nobody, [first, second])
     assert "model was changed" in together
     assert downloads == ""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from gradio_ui.verdict import RESEARCH_ONLY
+from bulk.slides.summary import EXPLORATORY
+from handler import RESEARCH_ONLY
 from scripts.benchmarking.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
-from serve.slides.summary import EXPLORATORY
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of

@@ -59,7 +59,7 @@ def registered(settings: Settings) -> dict[str, bool]:
 def run(settings: Settings, *arguments: object, **more: str) -> subprocess.CompletedProcess:
     """Run the command line."""
     return subprocess.run(
-        [sys.executable, "-m", "serve", *map(str, arguments)],
+        [sys.executable, "-m", "breakhis", *map(str, arguments)],
         cwd=ROOT,
         env=environment(settings, COLUMNS="200", **more),
         capture_output=True,

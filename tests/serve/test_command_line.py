@@ -1,4 +1,4 @@
-"""`python -m serve`, as a person or a program runs it."""
+"""`python -m breakhis`, as a person or a program runs it."""
 
 import json
 import os
@@ -139,7 +139,7 @@ def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_set
     somebodys.parent.mkdir()
     somebodys.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "serve", "start", "--foreground"],
+        [sys.executable, "-m", "breakhis", "start", "--foreground"],
         cwd=ROOT,
         env=environment(fresh_settings),
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`python -m serve deploy`: a new version under load, and what fails on the way."""
+"""`python -m breakhis deploy`: a new version under load, and what fails on the way."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_a_deployed_version_is_served_also_after_a_restart_and_can_be_rolled_bac
     changing, field_png
 ):
     model = RunningModel(Management.from_settings(changing))
-    assert model.describe().model["version"] == SERVED
+    assert model.describe().model.version == SERVED
     with under_load(changing, field_png, SERVED) as load, load.switching("2.0"):
         done = run(changing, "deploy", "breakhis-2.0.mar")
     assert done.returncode == 0, done.stderr
@@ -23,7 +23,7 @@ def test_a_deployed_version_is_served_also_after_a_restart_and_can_be_rolled_bac
     assert registered(changing) == {"2.0": True}
     # The page asks again when an answer names a model that it does not know.
     (now,) = (sha256 for sha256, version in load.models.items() if version == "2.0")
-    assert model.behind(now).model["version"] == "2.0"
+    assert model.behind(now).model.version == "2.0"
 
     service = TorchServe(changing)
     service.stop()

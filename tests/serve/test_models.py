@@ -1,4 +1,4 @@
-"""`python -m serve models`, and its counterparts in TorchServe's own API."""
+"""`python -m breakhis models`, and its counterparts in TorchServe's own API."""
 
 import json
 import re
@@ -43,8 +43,8 @@ def both(changing: Settings) -> Iterator[Settings]:
 
 
 def test_a_registered_version_answers_only_by_its_number(both, field_png):
-    assert Client.from_settings(both).predict(field_png).model["version"] == SERVED
-    assert Client.from_settings(both, "2.0").predict(field_png).model["version"] == "2.0"
+    assert Client.from_settings(both).predict(field_png).model.version == SERVED
+    assert Client.from_settings(both, "2.0").predict(field_png).model.version == "2.0"
     table = run(both, "models", "list").stdout
     assert "breakhis-2.0.mar" in table
     versions = json.loads(run(both, "models", "list", "--json").stdout)
@@ -111,7 +111,7 @@ def test_fewer_workers_only_when_they_have_answered_all(both, field_png):
             time.sleep(0.01)
         done = run(both, "models", "scale", "2.0", "1")
         assert done.returncode == 0, done.stderr
-        assert {answer.result().model["version"] for answer in pending} == {"2.0"}
+        assert {answer.result().model.version for answer in pending} == {"2.0"}
     assert len(management.version("2.0").workers) == 1
 
 

@@ -1,29 +1,28 @@
 """One run: from what is given to the table, the patients and the terminal."""
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import joblib
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from bulk.errors import ModelUnusable, NothingToScore, WorkerEnded
+from bulk.images import summary, table, workers
+from bulk.images.listing import find_images
+from bulk.images.state import Ledger
+from bulk.images.summary import Patient
+from bulk.images.table import Engine, Row
+from bulk.names import printable
+from bulk.progress import Progress
+from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
 from handler.errors import BadModel
 from handler.identity import ModelId, read_manifest
-from serve import RESEARCH_ONLY
-from serve.errors import ModelUnusable, NothingToScore, WorkerEnded
-from serve.names import printable
-from serve.progress import Progress
-from serve.scoring import summary, table, workers
-from serve.scoring.ledger import Ledger
-from serve.scoring.listing import find_images
-from serve.scoring.summary import Patient
-from serve.scoring.table import Engine, Row
-from serve.settings import Settings
 
 # Images that a worker is given at a time: less than a second's work, which is all that a stop
 # can lose, and long beside the handing over. One at a time after a worker has ended, and
@@ -33,28 +32,57 @@ CHUNKS = (16, 1, 1)
 LISTED = 20
 
 
-def score(settings: Settings, given: argparse.Namespace) -> int:
-    """Score images into a table, from where an earlier run has stopped."""
+def score(
+    model_store: Path,
+    images: Sequence[str],
+    out: Path,
+    processes: int | None = None,
+    ray: str | None = None,
+) -> int:
+    """Score images into a table, from where an earlier run has stopped.
+
+    Parameters
+    ----------
+    model_store : Path
+        Folder of the model.
+    images : sequence of str
+        See `bulk.images.listing.find_images`.
+    out : Path
+        The table; that of the patients is written beside it.
+    processes : int, optional
+        Workers; by default one for each core.
+    ray : str, optional
+        Address of the Ray cluster to work on; see `bulk.images.on_ray.cluster`.
+
+    Returns
+    -------
+    int
+        The command's exit code: 1 if it was stopped, 2 if an image was refused.
+
+    Raises
+    ------
+    BulkError
+    """
     console = Console(stderr=True)
     try:
-        model, manifest = read_manifest(settings.model_store)
-        with closing(Ledger(given.out, model)) as ledger:
+        model, manifest = read_manifest(model_store)
+        with closing(Ledger(out, model)) as ledger:
             with console.status("Looking for images"):
-                ledger.note(find_images(given.images))
+                ledger.note(find_images(images))
             _announce(ledger, console)
             try:
-                _score_pending(ledger, model, _engine(settings, given), console)
+                _score_pending(ledger, model, _engine(model_store, processes, ray), console)
             except KeyboardInterrupt:
                 console.print("Stopped. The same command goes on from here.")
                 return 1
-            table.write(given.out, ledger.rows("file"))
+            table.write(out, ledger.rows("file"))
             patients = summary.summarise(
                 ledger.rows("patient, file"), DecisionRule(**manifest["decision_rule"])
             )
-            of_patients = given.out.with_suffix(".patients.csv")
+            of_patients = out.with_suffix(".patients.csv")
             _print_patients(summary.write(of_patients, patients))
             refused = _print_refused(ledger)
-            print(f"Files     {given.out}\nPatients  {of_patients}\n{RESEARCH_ONLY}")
+            print(f"Files     {out}\nPatients  {of_patients}\n{RESEARCH_ONLY}")
             ledger.clear()
     except BadModel as error:
         raise ModelUnusable(str(error)) from None
@@ -70,13 +98,15 @@ def _announce(ledger: Ledger, console: Console) -> None:
         console.print(f"The table keeps {others:,} files that are not among them", highlight=False)
 
 
-def _engine(settings: Settings, given: argparse.Namespace) -> AbstractContextManager[Engine]:
-    if given.ray is None:
-        number = given.workers or joblib.cpu_count()
-        return nullcontext(partial(workers.score, settings.model_store, number))
-    from serve.scoring import on_ray  # noqa: PLC0415 # an optional extra
+def _engine(
+    model_store: Path, processes: int | None, ray: str | None
+) -> AbstractContextManager[Engine]:
+    if ray is None:
+        number = processes or joblib.cpu_count()
+        return nullcontext(partial(workers.score, model_store, number))
+    from bulk.images import on_ray  # noqa: PLC0415 # an optional extra
 
-    return on_ray.cluster(settings.model_store, given.ray, given.workers)
+    return on_ray.cluster(model_store, ray, processes)
 
 
 def _score_pending(

@@ -13,10 +13,10 @@ from typing import Any
 import joblib
 import pyarrow as pa
 
-from serve.errors import ClusterFailed, RayMissing
-from serve.scoring import table
-from serve.scoring.listing import ImageFile
-from serve.scoring.table import Engine, Row
+from bulk.errors import ClusterFailed, RayMissing
+from bulk.images import table
+from bulk.images.listing import ImageFile
+from bulk.images.table import Engine, Row
 
 # Ray would report its use over the network.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -52,7 +52,7 @@ class RayScorer:
     """
 
     def __init__(self, model_store: Path) -> None:
-        from serve.scoring.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
+        from bulk.images.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
 
         self._scorer = Scorer(model_store)
 
@@ -79,7 +79,7 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
     Yields
     ------
     callable
-        Scores chunks of images; see `serve.scoring.workers.score`.
+        Scores chunks of images; see `bulk.images.workers.score`.
 
     Raises
     ------

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulk.breakhis_names import patient_of
+from bulk.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
+from bulk.images import summary, table
+from bulk.images.listing import ImageFile, find_images, to_path, to_text
+from bulk.images.state import Ledger
+from bulk.images.table import Row
+from bulk.names import printable
+from bulk.patient import score_patient
+from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
 from handler.identity import ModelId
-from serve import RESEARCH_ONLY
-from serve.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
-from serve.names import patient_of, printable
-from serve.patient import score_patient
-from serve.scoring import summary, table
-from serve.scoring.ledger import Ledger
-from serve.scoring.listing import ImageFile, find_images, to_path, to_text
-from serve.scoring.table import Row
 
 MODEL = ModelId("breakhis", "1.0", "a" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)

@@ -1,13 +1,10 @@
-"""Command line: start, stop and ask TorchServe, classify images with it or without.
+"""Command line: start, stop and ask TorchServe."""
 
-Exit codes: 0 success, 1 the service can't be used, 2 an image was refused.
-"""
-
-import argparse
 import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,12 +12,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from serve import RESEARCH_ONLY, models
+from handler import RESEARCH_ONLY
 from serve.client import Client, Prediction
 from serve.deploy import drain_all
-from serve.errors import ImageRefused, NotRunning, ServeError
+from serve.errors import ImageRefused, NotRunning
 from serve.management import Management
-from serve.scoring import command as scoring
 from serve.settings import Settings
 from serve.tokens import Kind, tokens_for
 from serve.torchserve import TorchServe
@@ -73,7 +69,7 @@ def stop(settings: Settings) -> int:
 def status(settings: Settings, as_json: bool) -> int:
     """Print what is served, or that nothing is."""
     if TorchServe(settings).process() is None:
-        raise NotRunning("TorchServe is not running here. Start it with: python -m serve start")
+        raise NotRunning("TorchServe is not running here. Start it with: python -m breakhis start")
     description = Management.from_settings(settings).describe()
     own = description["customizedMetadata"]
     facts = {
@@ -131,7 +127,7 @@ def predict(settings: Settings, paths: Sequence[Path], as_json: bool) -> int:
 def _to_json(answer: Prediction | ImageRefused) -> dict[str, Any]:
     if isinstance(answer, ImageRefused):
         return {"code": answer.code, "type": answer.type, "message": str(answer)}
-    return {k: v for k, v in vars(answer).items() if v is not None}
+    return {k: v for k, v in asdict(answer).items() if v is not None}
 
 
 def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
@@ -140,29 +136,19 @@ def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
         if isinstance(answer, ImageRefused):
             table.add_row(file, "refused", "", "", str(answer))
         else:
-            remarks = " ".join(warning["message"] for warning in answer.warnings)
+            remarks = " ".join(warning.message for warning in answer.warnings)
             probability, decision = f"{answer.probability:.3f}", f"{answer.decision:+.3f}"
             table.add_row(file, answer.verdict, probability, decision, remarks)
     return table
 
 
-def judge_slide(settings: Settings, given: argparse.Namespace) -> int:
-    """Judge a whole slide in this process; see `serve.slides.command`."""
-    # With the model and its libraries, which take seconds to import.
-    from serve.slides import command  # noqa: PLC0415
+def add_commands(commands: Any) -> None:
+    """Add what starts, stops and asks TorchServe to the command line.
 
-    return command.judge_slide(settings, given.slide, given.out)
-
-
-def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serve",
-        description="Run the BreakHis service, or ask it.",
-        epilog=RESEARCH_ONLY,
-    )
-    commands = parser.add_subparsers(required=True)
-
+    Parameters
+    ----------
+    commands : argparse's sub-parsers
+    """
     command = commands.add_parser("start", help="start TorchServe and wait until it is ready")
     command.add_argument("--foreground", action="store_true", help="stay until Ctrl-C")
     command.set_defaults(run=lambda settings, given: start(settings, given.foreground))
@@ -188,27 +174,3 @@ def main() -> int:
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=lambda settings, given: predict(settings, given.images, given.json))
-
-    command = commands.add_parser(
-        "slide", help="judge the tissue of a whole slide, without the service"
-    )
-    command.add_argument("slide", type=Path, metavar="SLIDE", help="TIFF, SVS, NDPI or DICOM")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="for the results")
-    command.set_defaults(run=judge_slide)
-
-    models.add_commands(commands)
-    scoring.add_command(commands)
-
-    given = parser.parse_args()
-    try:
-        return given.run(Settings.from_environment(), given)
-    except ServeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

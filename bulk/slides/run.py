@@ -1,4 +1,4 @@
-"""`python -m serve slide`: one slide in, a folder of results out."""
+"""One run: a slide in, a folder of results out."""
 
 import json
 import tempfile
@@ -12,29 +12,46 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from bulk.errors import FolderUnusable, ModelUnusable
+from bulk.progress import Progress
+from bulk.slides.exports import to_csv, to_geojson
+from bulk.slides.heat_map import HeatMap
+from bulk.slides.scoring import Judge, ScoredField, score
+from bulk.slides.slide import Slide
+from bulk.slides.summary import EXPLORATORY, Summary
+from bulk.slides.tiles import find_places
+from handler import RESEARCH_ONLY
 from handler.engines import AUTO
 from handler.errors import BadModel
 from handler.images import Field
-from handler.model import Model
-from serve import RESEARCH_ONLY
-from serve.client import Prediction
-from serve.errors import FolderUnusable, ModelUnusable
-from serve.progress import Progress
-from serve.settings import Settings
-from serve.slides.exports import to_csv, to_geojson
-from serve.slides.heat_map import HeatMap
-from serve.slides.scoring import Judge, ScoredField, score
-from serve.slides.slide import Slide
-from serve.slides.summary import EXPLORATORY, Summary
-from serve.slides.tissue_places import find_places
+from handler.model import Model, Prediction
 
 
-def judge_slide(settings: Settings, path: Path, folder: Path | None) -> int:
-    """Judge a whole slide and write what came of it into a folder."""
+def judge_slide(model_store: Path, path: Path, folder: Path | None = None) -> int:
+    """Judge a whole slide and write what came of it into a folder.
+
+    Parameters
+    ----------
+    model_store : Path
+        Folder of the model.
+    path : Path
+        The slide.
+    folder : Path, optional
+        For the results; by default one with the slide's name.
+
+    Returns
+    -------
+    int
+        The command's exit code.
+
+    Raises
+    ------
+    BulkError
+    """
     folder = folder or Path(path.stem)
     console = Console(stderr=True)
     with Slide.open(path) as slide, _unfinished(folder) as unfinished:
-        model = _open_model(settings.model_store)
+        model = _open_model(model_store)
         with console.status("Looking for tissue"):
             overview = slide.overview()
             places = find_places(slide, overview, model.tissue_limits.min_tissue)
@@ -82,8 +99,7 @@ def _open_model(folder: Path) -> Model:
 
 def _judge(model: Model) -> Judge:
     def judge(fields: Sequence[np.ndarray]) -> list[Prediction]:
-        answers = model.classify([Field(pixels) for pixels in fields])
-        return [Prediction.from_json(answer.to_json()) for answer in answers]
+        return model.classify([Field(pixels) for pixels in fields])
 
     return judge
 

@@ -14,8 +14,8 @@ from openslide import PROPERTY_NAME_MPP_Y as MPP_Y
 from openslide import OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
 from PIL import Image
 
+from bulk.errors import SlideHasNoScale, SlideUnreadable
 from handler.images import resize
-from serve.errors import SlideHasNoScale, SlideUnreadable
 
 # Of a BreakHis field at 40x, in pixels, and micrometres a pixel.
 # Reference: Spanhol et al., IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
@@ -92,7 +92,7 @@ class Slide:
             raise SlideUnreadable(
                 f"{name} is no slide that OpenSlide reads. Use a tiled, pyramidal TIFF, SVS, "
                 "NDPI, or the DICOM file of a whole slide; a single field goes to "
-                "`python -m serve predict`."
+                "`python -m breakhis predict`."
             ) from None
         except OpenSlideError as error:
             raise _damaged(name, error) from None

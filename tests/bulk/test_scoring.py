@@ -1,4 +1,4 @@
-"""`python -m serve score`: stopped, killed, gone on with, and on a Ray cluster."""
+"""`python -m breakhis score`: stopped, killed, gone on with, and on a Ray cluster."""
 
 import os
 import re
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serve import RESEARCH_ONLY
+from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT, wait_until
 
@@ -53,7 +53,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scoring(*arguments: object) -> Iterator[subprocess.Popen]:
     """A run, as from a terminal of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "serve", "score", *map(str, arguments)],
+        [sys.executable, "-m", "breakhis", "score", *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

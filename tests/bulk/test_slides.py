@@ -15,18 +15,17 @@ import cv2
 import numpy as np
 import pytest
 
+from bulk.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
+from bulk.slides.heat_map import round_length
+from bulk.slides.run import judge_slide
+from bulk.slides.slide import Place, Slide
+from bulk.slides.summary import EXPLORATORY
+from bulk.slides.tiles import find_places
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
 from scripts.benchmarking.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
-from serve.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
-from serve.settings import Settings
-from serve.slides.command import judge_slide
-from serve.slides.heat_map import round_length
-from serve.slides.slide import Place, Slide
-from serve.slides.summary import EXPLORATORY
-from serve.slides.tissue_places import find_places
 from tests.conftest import ROOT
 
 NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)
@@ -54,7 +53,7 @@ class Done(NamedTuple):
 def run(*arguments: object, cwd: Path = ROOT) -> Done:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serve", "slide", *map(str, arguments)],
+            [sys.executable, "-m", "breakhis", "slide", *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=output,
@@ -241,7 +240,7 @@ def test_a_folder_that_can_t_be_written(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", SIZE, {})
     (tmp_path / "taken").write_text("somebody's")
     with pytest.raises(FolderUnusable, match="Name another with --out"):
-        judge_slide(Settings(), path, tmp_path / "taken")
+        judge_slide(ROOT / "model_store", path, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "somebody's"
 
 
@@ -250,7 +249,7 @@ def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("somebody's")
     process = subprocess.Popen(
-        [sys.executable, "-m", "serve", "slide", str(path), "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "breakhis", "slide", str(path), "--out", str(tmp_path / "out")],
         cwd=ROOT,
         env={**os.environ, "FORCE_COLOR": "1"},
         stderr=subprocess.PIPE,

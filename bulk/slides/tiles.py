@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bulk.errors import NoTissueFound
+from bulk.slides.slide import Place, Slide
 from handler.tissue import is_stained, optical_densities
-from serve.errors import NoTissueFound
-from serve.slides.slide import Place, Slide
 
 
 def find_places(slide: Slide, overview: np.ndarray, min_tissue: float) -> list[Place]:

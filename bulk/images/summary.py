@@ -9,11 +9,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
+from bulk.images.table import Row
+from bulk.names import as_text
+from bulk.patient import Answer, PatientScore, score_patient
+from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
-from serve import RESEARCH_ONLY
-from serve.patient import Answer, PatientScore, score_patient
-from serve.scoring.table import Row
-from serve.spreadsheet import as_text
 
 COLUMNS = (
     *("patient", "images", "refused", "rejected", "mean_decision", "mean_probability"),

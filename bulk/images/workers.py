@@ -12,16 +12,16 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from serve.errors import ModelUnusable
-from serve.scoring.listing import ImageFile
-from serve.scoring.table import Row
+from bulk.errors import ModelUnusable
+from bulk.images.listing import ImageFile
+from bulk.images.table import Row
 
 # Workers are copies of one process that has imported what they need, which takes seconds.
 FORK_SERVER = get_context("forkserver")
-FORK_SERVER.set_forkserver_preload(["serve.scoring.scorer"])
+FORK_SERVER.set_forkserver_preload(["bulk.images.scorer"])
 
 if TYPE_CHECKING:  # this process needs no model
-    from serve.scoring.scorer import Scorer
+    from bulk.images.scorer import Scorer
 
 
 class Worker:
@@ -133,7 +133,7 @@ def _end_with_parent() -> None:
 
 @cache
 def _scorer(model_store: Path) -> "Scorer":
-    from serve.scoring.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
+    from bulk.images.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
 
     return Scorer(model_store)
 

@@ -9,12 +9,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bulk.errors import OtherModel, TableInUse, TableUnusable
+from bulk.images import table
+from bulk.images.listing import ImageFile
+from bulk.images.table import Row
+from bulk.names import printable
 from handler.identity import ModelId
-from serve.errors import OtherModel, TableInUse, TableUnusable
-from serve.names import printable
-from serve.scoring import table
-from serve.scoring.listing import ImageFile
-from serve.scoring.table import Row
 
 # Refusals that say nothing of the image itself, so that the next run tries again.
 PASSING = ("UnreadableFile", "WorkerEnded")

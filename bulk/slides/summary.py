@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from serve.slides.scoring import ScoredField
+from bulk.slides.scoring import ScoredField
+from handler.identity import ModelId
 
 # Said in every output that a person sees.
 EXPLORATORY = (
@@ -29,8 +30,7 @@ class Summary:
         Over the fields that were not rejected; None where all were.
     labelled_malignant : int
         Of the fields that were not rejected.
-    model : dict of str to str
-        ``name``, ``version`` and ``sha256``.
+    model : ModelId
     """
 
     fields: int
@@ -38,7 +38,7 @@ class Summary:
     mean_decision: float | None
     mean_probability: float | None
     labelled_malignant: int
-    model: dict[str, str]
+    model: ModelId
 
     @classmethod
     def of(cls, scored: Sequence[ScoredField]) -> "Summary":

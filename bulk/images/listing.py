@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from serve.errors import NothingToScore
-from serve.names import printable
+from bulk.errors import NothingToScore
+from bulk.names import printable
 
 # Of the formats that the model reads. What a file is, its content tells when it is read.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bulk.breakhis_names import patient_of
+from bulk.errors import TableUnusable
+from bulk.images.listing import ImageFile, to_path
+from handler import RESEARCH_ONLY
 from handler.identity import ModelId
-from serve import RESEARCH_ONLY
-from serve.errors import TableUnusable
-from serve.names import patient_of
-from serve.scoring.listing import ImageFile, to_path
 
 if TYPE_CHECKING:  # the program that starts the workers needs no model
     from handler.model import Prediction
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     Attributes
     ----------
     file : str
-        Absolute path; see `serve.scoring.listing.to_text`.
+        Absolute path; see `bulk.images.listing.to_text`.
     patient : str
     bytes, modified : int or None
         As the file was listed; nanoseconds since 1970.
@@ -107,7 +107,7 @@ class Row(NamedTuple):
 
 
 Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
-"""Scores chunks of images on some machines; see `serve.scoring.workers.score`."""
+"""Scores chunks of images on some machines; see `bulk.images.workers.score`."""
 
 
 def to_arrow(rows: Sequence[Row]) -> pa.Table:

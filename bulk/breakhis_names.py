@@ -1,11 +1,13 @@
-"""What file names tell, and how to show them.
+"""What the file names of BreakHis tell.
 
-Reference for those of BreakHis: Spanhol, Oliveira, Petitjean, Heutte, "A Dataset for Breast
-Cancer Histopathological Image Classification", IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
+Reference: Spanhol, Oliveira, Petitjean, Heutte, "A Dataset for Breast Cancer
+Histopathological Image Classification", IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
 """
 
 import re
 from pathlib import Path
+
+from bulk.names import printable
 
 BREAKHIS_NAME = re.compile(
     r"SOB_(?P<malignancy>[BM])_(?P<type>[A-Z]+)-(?P<year>\d+)-(?P<accession>\d+)(?P<part>[A-Z]*)"
@@ -28,8 +30,3 @@ def patient_of(path: Path) -> str:
     """
     match = BREAKHIS_NAME.fullmatch(path.name)
     return match["accession"] if match else printable(path.parent.name)
-
-
-def printable(name: str) -> str:
-    """Make a name fit for a line on a terminal, which control characters would steer."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

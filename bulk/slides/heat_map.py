@@ -8,10 +8,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from bulk.slides.scoring import ScoredField
+from bulk.slides.slide import Slide
+from bulk.slides.summary import EXPLORATORY
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB, MAX_OPACITY
-from serve.slides.scoring import ScoredField
-from serve.slides.slide import Slide
-from serve.slides.summary import EXPLORATORY
 
 # Neither benign nor malignant.
 EVEN_RGB = np.array([245, 245, 245], dtype=np.float32)

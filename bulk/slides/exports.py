@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from bulk.slides.scoring import ScoredField
+from bulk.slides.summary import EXPLORATORY
+from handler import RESEARCH_ONLY
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB
-from serve import RESEARCH_ONLY
-from serve.slides.scoring import ScoredField
-from serve.slides.summary import EXPLORATORY
 
 COLUMNS = (
     *("row", "column", "x", "y", "width", "height"),
@@ -30,12 +30,12 @@ def to_csv(scored: Sequence[ScoredField]) -> bytes:
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for place, answer in scored:
-        warnings = " ".join(warning["code"] for warning in answer.warnings)
+        warnings = " ".join(warning.code for warning in answer.warnings)
         writer.writerow(
             [
                 *place,
                 *(answer.verdict, answer.label, answer.probability, answer.decision, warnings),
-                *(answer.model[part] for part in ("name", "version", "sha256")),
+                *(answer.model.name, answer.model.version, answer.model.sha256),
                 RESEARCH_ONLY,
             ]
         )

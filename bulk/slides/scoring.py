@@ -4,19 +4,31 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import joblib
 import numpy as np
 
-from serve.client import Prediction
-from serve.slides.slide import Place, Slide
+from bulk.patient import Answer
+from bulk.slides.slide import Place, Slide
+from handler.identity import ModelId
+from handler.warning import ImageWarning
 
 # Fields that are judged together, and those that are read meanwhile: some 50 MB in all.
 BATCH = 16
 AHEAD = 2 * BATCH
 
-Judge = Callable[[Sequence[np.ndarray]], Sequence[Prediction]]
+
+class FieldAnswer(Answer, Protocol):
+    """A prediction: the model's own, or what the service's client makes of its answer."""
+
+    @property
+    def warnings(self) -> Sequence[ImageWarning]: ...  # noqa: D102
+    @property
+    def model(self) -> ModelId: ...  # noqa: D102
+
+
+Judge = Callable[[Sequence[np.ndarray]], Sequence[FieldAnswer]]
 """From RGB fields, uint8 of shape (460, 700, 3), to a prediction of each."""
 
 
@@ -24,7 +36,7 @@ class ScoredField(NamedTuple):
     """A field of the slide and what the model says of it."""
 
     place: Place
-    answer: Prediction
+    answer: FieldAnswer
 
 
 def score(

@@ -9,13 +9,13 @@ import torch
 import yaml
 
 import handler
+from bulk.errors import UnreadableFile
+from bulk.images.listing import ImageFile, to_path
+from bulk.images.table import Row
 from handler.errors import RequestError
 from handler.images import Field, read_field
 from handler.limits import Limits, check_size
 from handler.model import Model
-from serve.errors import UnreadableFile
-from serve.scoring.listing import ImageFile, to_path
-from serve.scoring.table import Row
 
 CONFIG = Path(handler.__file__).parent / "model-config.yaml"
 

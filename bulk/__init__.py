@@ -1,0 +1,1 @@
+"""Work without a service: archives of images, and whole slides."""
