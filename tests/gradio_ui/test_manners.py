@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from gradio_ui.app import AT_A_TIME, QUEUE
+from gradio_ui.page import AT_A_TIME, QUEUE
 from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import wait_until, worker_of

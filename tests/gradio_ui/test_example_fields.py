@@ -1,9 +1,9 @@
 import pytest
 
+from gradio_ui.errors import NoExamples
+from gradio_ui.example_fields import example_fields
 from handler.images import read_field
 from handler.model import Model
-from scripts.errors import DataSetError
-from scripts.example_fields import example_fields
 from scripts.learning.places import MODEL_STORE
 from serve.drawn_tissue import draw_field, encode
 
@@ -44,5 +44,5 @@ def test_with_one_they_are_of_both_classes_and_of_different_patients(tmp_path):
 def test_a_folder_without_40x_images_says_what_to_do(tmp_path):
     for name in ("SOB_M_DC-14-4-100-001", "SOB_B_A-14-5-100-001"):
         (tmp_path / f"{name}.png").write_bytes(encode(draw_field(0, 70, 46)))
-    with pytest.raises(DataSetError, match="BREAKHIS_DATA"):
+    with pytest.raises(NoExamples, match="BREAKHIS_DATA"):
         example_fields(tmp_path)

@@ -6,8 +6,6 @@ from pathlib import Path
 import gradio as gr
 
 from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, slide_tab, verdict
-from gradio_ui.gate import fetch_no_address
-from gradio_ui.uploads import take_as_sent
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -57,8 +55,6 @@ def build_page(
         What they are, in a sentence.
     """
     model = RunningModel(management)
-    take_as_sent()
-    fetch_no_address()
 
     def health() -> dict:
         return gr.update(visible=not client.is_healthy())

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from scripts.errors import DataSetError
-from scripts.learning.breakhis import BreakHis
+from bulk.breakhis_names import BREAKHIS_NAME
+from gradio_ui.errors import NoExamples
 from serve.drawn_tissue import GLASS, draw_field, encode
 
 DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."
@@ -35,22 +35,24 @@ def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
 
     Raises
     ------
-    DataSetError
+    NoExamples
         The folder holds no 40X images of BreakHis.
     """
     if data is None:
         return {name: encode(pixels) for name, pixels in _drawn().items()}, DRAWN
-    chosen = []
-    for malignant in (False, True):
-        by_patient = {
-            image.patient: image
-            for image in BreakHis(data).images
-            if image.magnification == 40 and image.malignant == malignant
-        }
-        chosen += list(by_patient.values())[:OF_EACH_CLASS]
+    by_patient: dict[str, dict[str, Path]] = {"B": {}, "M": {}}
+    for path in sorted(data.rglob("*")):
+        named = BREAKHIS_NAME.fullmatch(path.name)
+        if named and named["magnification"] == "40":
+            by_patient[named["malignancy"].upper()][named["accession"]] = path
+    chosen = [
+        path for paths in by_patient.values() for path in list(paths.values())[:OF_EACH_CLASS]
+    ]
     if not chosen:
-        raise DataSetError(f"{data} holds no 40X images of BreakHis. Set BREAKHIS_DATA to one.")
-    return {image.path.stem: image.path.read_bytes() for image in chosen}, REAL
+        raise NoExamples(
+            f"{data} holds no 40X images of BreakHis. Set BREAKHIS_DATA to a folder that does."
+        )
+    return {path.stem: path.read_bytes() for path in chosen}, REAL
 
 
 def _drawn() -> dict[str, np.ndarray]:
