@@ -28,7 +28,7 @@ screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
 
 bench: $(VENV)/installed-bench
-	$(BIN)/python -m scripts.benchmark
+	$(BIN)/python -m scripts.bench
 
 # Faults on a running service under load; writes the table of what came of them.
 faults: $(VENV)/installed-dev
@@ -37,7 +37,7 @@ faults: $(VENV)/installed-dev
 # Ten times what the service can answer, and a long run; SOAK is its minutes.
 SOAK := 10
 load: $(VENV)/installed-dev
-	$(BIN)/python -m scripts.load_test --soak $(SOAK)
+	$(BIN)/python -m scripts.load --soak $(SOAK)
 
 # What thousands of images and a slide take, and an estimate for millions. Half an hour.
 cost: $(VENV)/installed-dev

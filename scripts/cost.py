@@ -22,13 +22,14 @@ from rich.progress import Progress
 
 from bulk.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 from handler.engines import AUTO
-from scripts.benchmark import limit, machine, write_images
+from handler.whole_file import write_whole
 from scripts.benchmarking.cost_report import page, plot
 from scripts.benchmarking.drawn_slides import write_slide
+from scripts.benchmarking.images import write_images
+from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb
 from scripts.errors import ScriptError
-from scripts.learning.crossval import write
-from scripts.learning.places import ROOT, add_data_argument
+from scripts.paths import ROOT, add_data_argument
 from serve.drawn_tissue import draw_field
 
 RESULTS = ROOT / "docs"
@@ -51,9 +52,9 @@ def main() -> None:
         results = measure(args.data, IMAGES, WORKERS, SLIDE, LIMIT_SECONDS)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
-    write(args.out / "cost.json", json.dumps(results, indent=1).encode())
-    write(args.out / "cost.svg", plot(results))
-    write(args.out / "cost.md", page(results).encode())
+    write_whole(args.out / "cost.json", json.dumps(results, indent=1).encode())
+    write_whole(args.out / "cost.svg", plot(results))
+    write_whole(args.out / "cost.md", page(results).encode())
     print(page(results))
 
 

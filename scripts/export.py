@@ -22,9 +22,9 @@ from handler.decision import CLASSES
 from handler.features import load_trunk
 from handler.resnet import Trunk
 from handler.svm import Svm
-from scripts.learning.breakhis import FIELD_SIZE, UM_PER_PIXEL
-from scripts.learning.crossval import write
-from scripts.learning.places import MODEL_STORE
+from handler.whole_file import write_whole
+from scripts.paths import MODEL_STORE
+from scripts.training.breakhis import FIELD_SIZE, UM_PER_PIXEL
 
 # Side of the square that WSInfer cuts out of a slide: as high as a field, and a
 # multiple of the trunk's stride.
@@ -114,7 +114,7 @@ def export(model: Path, folder: Path) -> None:
 
     script = io.BytesIO()
     torch.jit.save(torch.jit.script(graph), script)
-    write(folder / TORCHSCRIPT, script.getvalue())
+    write_whole(folder / TORCHSCRIPT, script.getvalue())
 
     program = torch.onnx.export(
         nn.Sequential(graph, nn.Softmax(dim=1)).eval(),
@@ -125,7 +125,7 @@ def export(model: Path, folder: Path) -> None:
         dynamo=True,
     )
     assert program is not None  # With dynamo=True there always is one.
-    write(folder / ONNX, program.model_proto.SerializeToString())
+    write_whole(folder / ONNX, program.model_proto.SerializeToString())
 
     across, down = (n / size for n, size in zip(FIELD_SIZE, (width, height), strict=True))
     config = {
@@ -138,7 +138,7 @@ def export(model: Path, folder: Path) -> None:
         # WSInfer cuts patches at the slide's own resolution, and leaves resizing to this.
         "transform": [{"name": "Resize", "arguments": {"size": PATCH}}, {"name": "ToTensor"}],
     }
-    write(folder / CONFIG, json.dumps(config, indent=2).encode())
+    write_whole(folder / CONFIG, json.dumps(config, indent=2).encode())
 
 
 def build_graph(model: Path, manifest: dict[str, Any]) -> Graph:

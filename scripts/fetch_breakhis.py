@@ -33,7 +33,7 @@ FOLDER = "BreaKHis_v1"
 
 # One row for each slide and magnification of the full set: what the file names begin
 # with, number of images, sha256 of the sorted lines "file name sha256".
-CHECKSUMS = Path(__file__).parent / "learning" / "breakhis_v1.tsv"
+CHECKSUMS = Path(__file__).parent / "training" / "breakhis_v1.tsv"
 
 SECONDS_WITHOUT_DATA = 60
 CHUNK = 1 << 16

@@ -23,13 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from scripts.errors import DataSetError, ScriptError
-from scripts.learning.breakhis import BreakHis, FieldImage, eva_split, official_fold, read
-from scripts.learning.crossval import Run
-from scripts.learning.field_svm import GAMMA, C, extract
-from scripts.learning.figures import area_under_roc
-from scripts.learning.finetune import MAGNIFICATIONS, Recipe, Sample, fine_tune
-from scripts.learning.places import CHECKPOINTS, add_data_argument
-from scripts.train import RECIPE, starting_weights
+from scripts.evaluation.figures import area_under_roc
+from scripts.paths import CHECKPOINTS, add_data_argument
+from scripts.training.breakhis import BreakHis, FieldImage, Sample, eva_split, official_fold, read
+from scripts.training.crossval import Run
+from scripts.training.field_svm import GAMMA, C, extract
+from scripts.training.finetune import fine_tune
+from scripts.training.recipe import MAGNIFICATIONS, Recipe
+from scripts.training.starting_weights import starting_weights
 
 # Filed under ductal and under lobular carcinoma, on both sides of three official folds.
 DOUBTFUL_SLIDE = "13412"
@@ -44,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     measure = {"official": official, "eva": eva}[args.split]
     try:
-        measured = measure(args.data, args.weights, RECIPE, CHECKPOINTS / args.split)
+        measured = measure(args.data, args.weights, Recipe(), CHECKPOINTS / args.split)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
     print(json.dumps(measured, indent=2))

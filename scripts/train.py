@@ -16,26 +16,26 @@ from typing import Any
 
 from rich.progress import Progress, track
 from safetensors.numpy import save as save_arrays
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import save
 
 from handler import CARD, MANIFEST
 from handler.decision import CLASSES
-from scripts.errors import NoStartingWeights, ScriptError
+from handler.whole_file import write_whole
+from scripts.errors import ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
-from scripts.learning.breakhis import BreakHis, read
-from scripts.learning.calibration import TOLERATED_RISK, decision_rule
-from scripts.learning.crossval import Run, half, write
-from scripts.learning.finetune import MAGNIFICATIONS, MEAN, STD, Recipe, Sample
-from scripts.learning.known_tissue import known_tissue
-from scripts.learning.places import (
+from scripts.paths import (
     CHECKPOINTS,
     MODEL_STORE,
     OUT_OF_FOLD,
-    SHARED,
     add_data_argument,
 )
-from scripts.learning.quantisation import calibrate
+from scripts.training.activation_ranges import calibrate
+from scripts.training.breakhis import BreakHis, Sample, read
+from scripts.training.calibration import TOLERATED_RISK, decision_rule
+from scripts.training.crossval import Run, half
+from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
+from scripts.training.reference_features import known_tissue
+from scripts.training.starting_weights import starting_weights
 
 VERSION = "1.3"
 
@@ -146,7 +146,7 @@ def train(
             "recipe": asdict(recipe),
         },
     }
-    write(destination / OUT_OF_FOLD, judged.to_json().encode())
+    write_whole(destination / OUT_OF_FOLD, judged.to_json().encode())
     write_model(
         destination,
         {
@@ -156,34 +156,6 @@ def train(
         },
         about,
     )
-
-
-def starting_weights(path: Path | None) -> tuple[dict[str, Tensor], str]:
-    """Find the weights that the trunk starts with.
-
-    Torchvision's complete ImageNet weights where they are on disk or can be fetched,
-    else those of ``../shared/weights``.
-
-    Raises
-    ------
-    NoStartingWeights
-    """
-    if path is None:
-        # Only importable after handler.resnet, whatever the order of the lines at the top.
-        from torchvision.models import ResNet18_Weights  # noqa: PLC0415
-
-        try:
-            full = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-            return {k: v for k, v in full.items() if not k.startswith("fc.")}, "IMAGENET1K_V1"
-        except OSError:
-            found = sorted((SHARED / "weights").glob("resnet18*.safetensors"))
-            if not found:
-                raise NoStartingWeights(
-                    "Torchvision's ImageNet weights can't be fetched. Connect to the internet, "
-                    "or give a safetensors file with --weights."
-                ) from None
-            path = found[0]
-    return load_file(path), path.name
 
 
 def summary(data: BreakHis) -> dict[str, Any]:
@@ -214,7 +186,7 @@ def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[s
     """
     files = {}
     for part, (name, content) in parts.items():
-        write(folder / name, content)
+        write_whole(folder / name, content)
         files[part] = {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
     manifest = {
         "name": "breakhis",
@@ -223,7 +195,7 @@ def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[s
         "files": files,
         **about,
     }
-    write(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
 
 
 if __name__ == "__main__":

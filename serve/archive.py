@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handler import CARD, EVALUATION, MANIFEST, PLOTS
+from handler.whole_file import write_whole
 from serve.errors import ArchiveUnusable
 from serve.settings import MODEL_NAME, MODEL_STORE, ROOT
 
@@ -187,9 +188,7 @@ def pack(
             env={**os.environ, "TMPDIR": str(tmp)},
         )
         content = _normalised(out / f"{name}.mar")
-    unfinished = archive.with_suffix(".mar.part")
-    unfinished.write_bytes(content)
-    unfinished.replace(archive)
+    write_whole(archive, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
+from handler.whole_file import write_whole
 from serve.settings import MODEL_NAME, Settings
 
 RECORD = "served.json"
@@ -37,7 +38,5 @@ class Served:
         before = cls.read(settings)
         if archive == before.archive:
             return
-        record = settings.run_dir / RECORD
-        unfinished = record.with_suffix(".part")
-        unfinished.write_text(json.dumps(asdict(cls(archive, before.archive))), "utf-8")
-        unfinished.replace(record)
+        record = json.dumps(asdict(cls(archive, before.archive)))
+        write_whole(settings.run_dir / RECORD, record.encode())

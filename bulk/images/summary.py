@@ -14,6 +14,7 @@ from bulk.names import as_text
 from bulk.patient import Answer, PatientScore, score_patient
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
+from handler.whole_file import whole_file
 
 COLUMNS = (
     *("patient", "images", "refused", "rejected", "mean_decision", "mean_probability"),
@@ -80,9 +81,11 @@ def write(path: Path, patients: Iterable[Patient]) -> Iterator[Patient]:
     ------
     Patient
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    # With the mark by which spreadsheets know UTF-8.
-    with unfinished.open("w", encoding="utf-8-sig", newline="") as file:
+    with (
+        whole_file(path) as unfinished,
+        # With the mark by which spreadsheets know UTF-8.
+        unfinished.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for each in patients:
@@ -94,4 +97,3 @@ def write(path: Path, patients: Iterable[Patient]) -> Iterator[Patient]:
                 else [*counts, "", "", "no verdict", RESEARCH_ONLY]
             )
             yield each
-    unfinished.replace(path)

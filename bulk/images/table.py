@@ -12,6 +12,7 @@ from bulk.errors import TableUnusable
 from bulk.images.listing import ImageFile, to_path
 from handler import RESEARCH_ONLY
 from handler.identity import ModelId
+from handler.whole_file import whole_file
 
 if TYPE_CHECKING:  # the program that starts the workers needs no model
     from handler.model import Prediction
@@ -132,11 +133,12 @@ def write(path: Path, batches: Iterator[list[Row]]) -> None:
     batches : iterator of list of Row
         Each becomes a row group, of which one is in memory at a time.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:
+    with (
+        whole_file(path) as unfinished,
+        pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer,
+    ):
         for rows in batches:
             writer.write_table(to_arrow(rows))
-    unfinished.replace(path)
 
 
 def read(path: Path) -> Iterator[list[Row]]:

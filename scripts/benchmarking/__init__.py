@@ -1,1 +1,1 @@
-"""What `scripts.benchmark` measures with: the services, the load and the limit."""
+"""What `scripts.bench` measures with: the services, the load and the limit."""

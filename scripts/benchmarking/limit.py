@@ -20,7 +20,7 @@ import torch
 
 from handler.images import read_field, resize
 from handler.model import Model
-from scripts.learning.places import MODEL_STORE
+from scripts.paths import MODEL_STORE
 
 BATCH = 64
 

@@ -32,7 +32,7 @@ def summarise(measured: dict[str, Any], own: str) -> dict[str, Any]:
     Parameters
     ----------
     measured : dict
-        What `scripts.benchmark.measure` collects.
+        What `scripts.bench.measure` collects.
     own : str
         Name of the service that the others are compared with.
     """

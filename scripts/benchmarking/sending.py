@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.benchmarking.services import Running
 from scripts.errors import ScriptError
-from scripts.learning.places import ROOT
+from scripts.paths import ROOT
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def send(
         finished = subprocess.run(
             [
                 *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-                *("-f", str(ROOT / "scripts" / "benchmarking" / "load.py")),
+                *("-f", str(ROOT / "scripts" / "benchmarking" / "locustfile.py")),
                 *("--users", str(connections), "--spawn-rate", str(connections)),
                 *("--run-time", f"{warm_up + seconds:.0f}s", "--stop-timeout", "0"),
             ],

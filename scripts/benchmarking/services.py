@@ -17,7 +17,7 @@ import requests
 from urllib3 import encode_multipart_formdata
 
 from scripts.errors import ScriptError
-from scripts.learning.places import ROOT
+from scripts.paths import ROOT
 from serve.archive import pack
 from serve.ports import HOST, free_port
 from serve.settings import MODEL_NAME, Settings

@@ -4,7 +4,7 @@ from gradio_ui.errors import NoExamples
 from gradio_ui.example_fields import example_fields
 from handler.images import read_field
 from handler.model import Model
-from scripts.learning.places import MODEL_STORE
+from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field, encode
 
 

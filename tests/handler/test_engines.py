@@ -12,8 +12,8 @@ import pytest
 from handler.errors import BadSetting
 from handler.images import Field, read_field
 from handler.model import Include, Model, Prediction
-from scripts.learning.breakhis import BreakHis
-from scripts.learning.places import MODEL_STORE, SHARED
+from scripts.paths import MODEL_STORE, SHARED
+from scripts.training.breakhis import BreakHis
 from serve.drawn_tissue import draw_field
 
 # Of the 8-bit engine: length of the features' difference, over that of the reference's

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from handler.resnet import Trunk
-from scripts.learning.finetune import MEAN, STD
+from scripts.training.recipe import MEAN, STD
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import DataSetError
-from scripts.learning.breakhis import (
+from scripts.training.breakhis import (
     BreakHis,
     FieldImage,
     eva_split,
@@ -14,7 +14,7 @@ from scripts.learning.breakhis import (
     patient_folds,
     read,
 )
-from scripts.learning.finetune import Recipe
+from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 

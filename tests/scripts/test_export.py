@@ -11,7 +11,7 @@ from wsinfer_zoo.client import ModelConfiguration
 from handler.images import Field, resize
 from handler.model import Model
 from scripts.export import export
-from scripts.learning.places import MODEL_STORE
+from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from scripts.errors import DataSetError, DownloadError
 from scripts.fetch_breakhis import CHECKSUMS, fetch, verify
-from scripts.learning.breakhis import EXPECTED_COUNTS, FieldImage
+from scripts.training.breakhis import EXPECTED_COUNTS, FieldImage
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data

@@ -5,15 +5,15 @@ import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from handler.decision import DecisionRule
-from scripts.learning.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
-from scripts.learning.figures import (
+from scripts.evaluation.figures import (
     area_under_roc,
     by_tumour_type,
     calibration_error,
     calibration_noise,
     figures,
 )
-from scripts.learning.judged import Judged
+from scripts.training.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
+from scripts.training.out_of_fold import Judged
 
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=2.0, intercept=0.0)
 

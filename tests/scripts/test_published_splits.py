@@ -3,9 +3,9 @@
 import pytest
 
 from scripts.errors import DataSetError
-from scripts.learning.crossval import Run
-from scripts.learning.finetune import Recipe
 from scripts.published_splits import eva, official
+from scripts.training.crossval import Run
+from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 
 RECIPE = Recipe(width=176, height=112, crop=64, steps=2, batch=4, mosaics=1, seed=0)

@@ -6,9 +6,9 @@ import pytest
 
 from handler.images import Field
 from handler.model import Model
-from scripts.learning.faithfulness import SHARES, curves
-from scripts.learning.places import MODEL_STORE
-from scripts.learning.robustness import PERTURBATIONS
+from scripts.evaluation.faithfulness import SHARES, curves
+from scripts.evaluation.robustness import PERTURBATIONS
+from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field
 
 

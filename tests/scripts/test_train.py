@@ -15,16 +15,17 @@ from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
 from scripts.errors import NoCheckpoints
-from scripts.evaluate import evaluate, from_decisions
-from scripts.learning import plots
-from scripts.learning.breakhis import BreakHis
-from scripts.learning.calibration import decision_rule, held_out_probabilities
-from scripts.learning.card import model_card
-from scripts.learning.crossval import Run
-from scripts.learning.finetune import Recipe
-from scripts.learning.judged import Judged
-from scripts.learning.places import MODEL_STORE, OUT_OF_FOLD
+from scripts.evaluate import evaluate
+from scripts.evaluation import plots
+from scripts.evaluation.card import model_card
+from scripts.evaluation.figures import from_decisions
+from scripts.paths import MODEL_STORE, OUT_OF_FOLD
 from scripts.train import Plan, train
+from scripts.training.breakhis import BreakHis
+from scripts.training.calibration import decision_rule, held_out_probabilities
+from scripts.training.crossval import Run
+from scripts.training.out_of_fold import Judged
+from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 

@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from handler.features import load_trunk
-from scripts.learning.finetune import MEAN, STD
-from scripts.learning.places import MODEL_STORE
+from scripts.paths import MODEL_STORE
+from scripts.training.recipe import MEAN, STD
 
 
 def load() -> nn.Module:

@@ -2,7 +2,7 @@
 
 import json
 
-from scripts.load_test import RESULTS, page, plot
+from scripts.load import RESULTS, page, plot
 
 
 def test_the_committed_page_and_plot_are_those_of_the_committed_figures():

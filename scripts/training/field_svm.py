@@ -11,8 +11,9 @@ from sklearn.svm import SVC
 from handler.features import TorchEngine
 from handler.resnet import N_FEATURES, Trunk
 from scripts.errors import DataSetError
-from scripts.learning.augment import TYPICAL_SOFTENING_UM, mosaic, soften
-from scripts.learning.finetune import Recipe, Sample, group_by_patient
+from scripts.training.augment import TYPICAL_SOFTENING_UM, mosaic, soften
+from scripts.training.breakhis import Sample, group_by_patient
+from scripts.training.recipe import Recipe
 
 # Chosen by patient-wise cross-validation, among C of 0.03 to 3 and gamma of 0.01 to 1 / 512.
 C = 0.3

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from skimage import color
 
 from handler.images import read_field
-from scripts.learning.breakhis import FIELD_SIZE, UM_PER_PIXEL
+from scripts.training.breakhis import FIELD_SIZE, UM_PER_PIXEL
 
 Pixels = np.ndarray
 WIDTH, HEIGHT = FIELD_SIZE

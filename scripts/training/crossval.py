@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from handler.resnet import Trunk
-from scripts.learning.breakhis import patient_folds
-from scripts.learning.field_svm import FieldClassifier, decide, fit_svm
-from scripts.learning.finetune import MAGNIFICATIONS, MEAN, STD, Recipe, Sample, fine_tune
-from scripts.learning.judged import Judged
+from handler.whole_file import write_whole
+from scripts.training.breakhis import Sample, patient_folds
+from scripts.training.field_svm import FieldClassifier, decide, fit_svm
+from scripts.training.finetune import fine_tune
+from scripts.training.out_of_fold import Judged
+from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
 
 SETTINGS = "settings.json"
 FITS = "fits"
@@ -56,7 +58,7 @@ class Run:
             return
         if (self.folder / FITS).exists():
             shutil.rmtree(self.folder / FITS)
-        write(settings, wanted.encode())
+        write_whole(settings, wanted.encode())
 
     def cross_validate(
         self, n_folds: int, n_repetitions: int, on_step: Callable[[], None]
@@ -115,7 +117,7 @@ class Run:
             trunk, classifier = self._fit(training, seed, checkpoint.parent, on_step)
             samples = list(compress(self.samples, held_out))
             decisions = decide(trunk, classifier, samples, self.recipe)
-            write(checkpoint, json.dumps(decisions.tolist()).encode())
+            write_whole(checkpoint, json.dumps(decisions.tolist()).encode())
         return np.array(json.loads(checkpoint.read_text("utf-8")))
 
     def final(self, on_step: Callable[[], None]) -> tuple[Trunk, FieldClassifier]:
@@ -133,10 +135,10 @@ class Run:
         samples, recipe = list(compress(self.samples, training)), replace(self.recipe, seed=seed)
         trunk = fine_tune(samples, self.start, recipe, on_step)
         # Features are computed with the weights as they are served, in half precision.
-        write(folder / WEIGHTS, save(half(trunk)))
+        write_whole(folder / WEIGHTS, save(half(trunk)))
         trunk.resnet.load_state_dict(load_file(folder / WEIGHTS))
         classifier = fit_svm(trunk, samples, recipe)
-        write(folder / CLASSIFIER, pickle.dumps(classifier))
+        write_whole(folder / CLASSIFIER, pickle.dumps(classifier))
         return trunk, classifier
 
     def _skip(self, on_step: Callable[[], None]) -> None:
@@ -175,11 +177,3 @@ def half(trunk: Trunk) -> dict[str, Tensor]:
         name: (v.to(torch.float16) if v.is_floating_point() else v).cpu().contiguous()
         for name, v in trunk.resnet.state_dict().items()
     }
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file as a whole: under a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from handler import CARD, EVALUATION, MANIFEST
-from scripts.learning.breakhis import TUMOUR_TYPES
-from scripts.learning.crossval import write
+from handler.whole_file import write_whole
+from scripts.training.breakhis import TUMOUR_TYPES
 
 TEMPLATE = """\
 ---
@@ -174,7 +174,7 @@ def write_card(model: Path) -> None:
     manifest, evaluation = (
         json.loads((model / name).read_text("utf-8")) for name in (MANIFEST, EVALUATION)
     )
-    write(model / CARD, model_card(manifest, evaluation).encode())
+    write_whole(model / CARD, model_card(manifest, evaluation).encode())
 
 
 def model_card(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:

@@ -2,14 +2,19 @@
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+from rich.progress import track
 
-from handler.images import resize
-from scripts.learning.augment import STAINS
-from scripts.learning.breakhis import UM_PER_PIXEL
+from handler.images import Field, resize
+from scripts.evaluation.figures import area_under_roc, draw_images, interval
+from scripts.evaluation.held_out import HeldOut
+from scripts.training.augment import STAINS
+from scripts.training.breakhis import UM_PER_PIXEL
+from scripts.training.out_of_fold import Judged
 
 Pixels = np.ndarray
 
@@ -58,3 +63,37 @@ PERTURBATIONS: dict[str, Callable[[Pixels], Pixels]] = {
     "mirrored left to right": lambda p: np.ascontiguousarray(p[:, ::-1]),
     "mirrored top to bottom": lambda p: np.ascontiguousarray(p[::-1]),
 }
+
+
+def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any]]:
+    """Measure how perturbed pictures change AUC, labels and verdicts.
+
+    Returns
+    -------
+    dict of str to dict
+        For each perturbation ``auc``, ``auc_change`` with ``value`` and ``interval``, and
+        the shares ``labels_changed`` and ``verdicts_changed``.
+    """
+    drawn = draw_images(judged)
+    answers = [field.answer for field in fields]
+    before = np.array([answer.decision for answer in answers])
+    result = {}
+    for name, perturb in track(PERTURBATIONS.items(), "Robustness "):
+        answers_after = [f.model.classify([Field(perturb(f.pixels))])[0] for f in fields]
+        after = np.array([answer.decision for answer in answers_after])
+        pairs = list(zip(answers, answers_after, strict=True))
+
+        def change(of: np.ndarray, after: np.ndarray = after) -> float:
+            malignant = judged.malignant[of]
+            return area_under_roc(after[of], malignant) - area_under_roc(before[of], malignant)
+
+        result[name] = {
+            "auc": area_under_roc(after, judged.malignant),
+            "auc_change": {
+                "value": change(np.arange(len(after))),
+                "interval": interval([change(sample) for sample in drawn]),
+            },
+            "labels_changed": float(np.mean([a.label != b.label for a, b in pairs])),
+            "verdicts_changed": float(np.mean([a.verdict != b.verdict for a, b in pairs])),
+        }
+    return result

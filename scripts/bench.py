@@ -1,6 +1,6 @@
 """Measure the service beside its peers and the machine's limit, in turn, in one run.
 
-    python -m scripts.benchmark
+    python -m scripts.bench
 
 Every service gets the same images and, but for its own preprocessing, the same weights.
 Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot.
@@ -8,9 +8,6 @@ Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot
 
 import argparse
 import json
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import joblib
 import numpy as np
 import requests
@@ -26,23 +22,19 @@ from rich.progress import Progress
 from urllib3 import encode_multipart_formdata
 
 from handler.engines import AUTO
-from handler.images import read_field
+from handler.whole_file import write_whole
 from scripts.benchmarking import report, services
+from scripts.benchmarking.images import write_images
+from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import Running, Start, resident_mb
-from scripts.errors import DataSetError, ScriptError
-from scripts.learning.breakhis import FIELD_SIZE, BreakHis
-from scripts.learning.crossval import write
-from scripts.learning.places import ROOT, add_data_argument
+from scripts.errors import ScriptError
+from scripts.paths import ROOT, add_data_argument
 from serve.archive import build
-from serve.drawn_tissue import draw_field, encode
 
 RESULTS = ROOT / "benchmark"
 OWN = "this service"
 ENGINES = ("torch-fp32", "openvino-fp32", "openvino-int8")
-N_IMAGES = 32
-# What the speed of 8-bit integers depends on.
-INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 FORM = 64
 
 
@@ -90,10 +82,10 @@ def main() -> None:
         results = measure(args.data, QUICK if args.quick else FULL)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
-    write(args.out / "results.json", json.dumps(results, indent=1).encode())
-    write(args.out / "throughput.svg", report.plot(results))
+    write_whole(args.out / "results.json", json.dumps(results, indent=1).encode())
+    write_whole(args.out / "throughput.svg", report.plot(results))
     page = report.page(results)
-    write(args.out / "README.md", page.encode())
+    write_whole(args.out / "README.md", page.encode())
     print(page)
 
 
@@ -246,79 +238,8 @@ def _form(
     return {"images": FORM, "seconds": min(as_form), "one_by_one_seconds": min(one_by_one)}
 
 
-def limit(images: Path, seconds: float, engine: str) -> dict[str, Any]:
-    """Measure what the machine can do without a server; see `scripts.benchmarking.limit`.
-
-    Parameters
-    ----------
-    images : Path
-        Folder of the images.
-    seconds : float
-        How long each figure is measured.
-    engine : str
-        See `handler.engines.open_engine`.
-
-    Raises
-    ------
-    ScriptError
-        The limit could not be measured.
-    """
-    command = [sys.executable, "-m", "scripts.benchmarking.limit"]
-    finished = subprocess.run(
-        [*command, str(images), str(seconds), engine],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode:
-        raise ScriptError(f"The limit could not be measured:\n{finished.stderr[-2000:]}")
-    return json.loads(finished.stdout)
-
-
-def write_images(data: Path, folder: Path) -> tuple[Path, Path, str]:
-    """Write fields of one size as PNG, and as JPEG of high quality.
-
-    Returns
-    -------
-    png, jpeg : Path
-        A folder each.
-    origin : str
-        What they are, in words.
-    """
-    try:
-        at_40x = [image for image in BreakHis(data).images if image.magnification == 40]
-        pngs = [image.path.read_bytes() for image in at_40x]
-        pngs = [p for p in pngs if read_field(p).pixels.shape[1::-1] == FIELD_SIZE][:N_IMAGES]
-        origin = "BreakHis, 40X"
-    except DataSetError:
-        pngs = [encode(draw_field(seed)) for seed in range(N_IMAGES)]
-        origin = "drawn fields"
-    for kind in ("png", "jpeg"):
-        (folder / kind).mkdir()
-    for i, png in enumerate(pngs):
-        (folder / "png" / f"{i:02}.png").write_bytes(png)
-        pixels = cv2.cvtColor(read_field(png).pixels, cv2.COLOR_RGB2BGR)
-        _, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        (folder / "jpeg" / f"{i:02}.jpg").write_bytes(jpeg.tobytes())
-    return folder / "png", folder / "jpeg", origin
-
-
 def _first(images: Path) -> bytes:
     return min(images.iterdir()).read_bytes()
-
-
-def machine() -> dict[str, Any]:
-    """Describe the processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    about = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in lines)}
-    family = [f"{key} {about[key]}" for key in ("cpu family", "model") if key in about]
-    return {
-        "cpu": ", ".join([about.get("model name", platform.processor()), *family]),
-        "cores": joblib.cpu_count(),
-        "instructions": [name for name in INSTRUCTIONS if name in about.get("flags", "").split()],
-    }
 
 
 if __name__ == "__main__":

@@ -174,6 +174,33 @@ def read(image: FieldImage, width: int, height: int) -> np.ndarray:
     return resize(pixels, round(width * zoom), round(height * zoom))
 
 
+@dataclass(frozen=True)
+class Sample:
+    """An image of the data set with its pixels at the scale of the model's input."""
+
+    image: FieldImage
+    pixels: np.ndarray
+
+
+@dataclass
+class PatientGroup:
+    """The fields of one patient at one magnification."""
+
+    malignant: bool
+    fields: list[np.ndarray]
+
+
+def group_by_patient(samples: list[Sample]) -> dict[tuple[str, int], PatientGroup]:
+    """Group samples by patient and magnification."""
+    groups: dict[tuple[str, int], PatientGroup] = {}
+    for sample in samples:
+        key = (sample.image.patient, sample.image.magnification)
+        groups.setdefault(key, PatientGroup(sample.image.malignant, [])).fields.append(
+            sample.pixels
+        )
+    return groups
+
+
 def patient_folds(images: Sequence[FieldImage], n_folds: int, seed: int) -> dict[str, int]:
     """Deal the patients into folds, stratified by class and by having a 40X image.
 

@@ -5,9 +5,8 @@ import numpy as np
 from handler.images import read_field
 from handler.resnet import Trunk
 from handler.tissue import TissueLimits, distances, measure
-from scripts.learning.breakhis import FIELD_SIZE
-from scripts.learning.field_svm import extract
-from scripts.learning.finetune import Sample
+from scripts.training.breakhis import FIELD_SIZE, Sample
+from scripts.training.field_svm import extract
 
 
 def known_tissue(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray, TissueLimits]:

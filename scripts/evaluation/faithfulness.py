@@ -11,13 +11,18 @@ black-box models", BMVC 2018.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
+from rich.progress import track
 
 from handler.images import Field
 from handler.model import Model
-from scripts.learning.breakhis import UM_PER_PIXEL
+from scripts.evaluation.figures import draw_images, interval
+from scripts.evaluation.held_out import HeldOut
+from scripts.training.breakhis import UM_PER_PIXEL
+from scripts.training.out_of_fold import Judged
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 N_CONTROLS = 2
@@ -25,6 +30,32 @@ N_CONTROLS = 2
 BLUR_UM = 15.0
 # So that the edges of the pieces are none in the picture.
 FEATHER_UM = 4.0
+
+
+def faithfulness(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
+    """Measure deletion and insertion on every field; see `curves`.
+
+    Returns
+    -------
+    dict
+        ``share``; the mean curves ``deletion``, ``deletion_control``, ``insertion`` and
+        ``insertion_control``; and ``deletion_gain`` and ``insertion_gain``, by how much
+        the heat map does better than the control, with ``value`` and ``interval``.
+    """
+    rng = np.random.default_rng(0)
+    measured = [curves(f.model, f.pixels, rng) for f in track(fields, "Heat maps  ")]
+    table = {name: np.array([m[name] for m in measured]) for name in measured[0]}
+    gains = {
+        "deletion_gain": (table["deletion_control"] - table["deletion"]).mean(axis=1),
+        "insertion_gain": (table["insertion"] - table["insertion_control"]).mean(axis=1),
+    }
+    drawn = draw_images(judged)
+    result: dict[str, Any] = {"fields": len(fields), "share": list(SHARES)}
+    result |= {name: values.mean(axis=0).tolist() for name, values in table.items()}
+    for name, gain in gains.items():
+        spread = interval([gain[sample].mean() for sample in drawn])
+        result[name] = {"value": float(gain.mean()), "interval": spread}
+    return result
 
 
 def curves(model: Model, pixels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:

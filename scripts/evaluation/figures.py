@@ -8,12 +8,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from handler.decision import DecisionRule
-from scripts.learning.judged import Judged
+from scripts.training.out_of_fold import Judged
 
 N_BOOTSTRAP = 2000
 N_BINS = 10
+
+
+def from_decisions(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:
+    """Measure what follows from the decisions of the cross-validation alone."""
+    magnifications = {}
+    for m in track(np.unique(judged.magnifications).tolist(), "Bootstrap  "):
+        own = judged.magnifications == m
+        at = judged.only(own)
+        if len(set(at.malignant)) == 2:
+            measured: dict[str, Any] = figures(at, probabilities[:, own], rule)
+            measured["image"]["calibration_noise"] = calibration_noise(probabilities[0, own])
+            measured["tumour_types"] = by_tumour_type(at, rule)
+            magnifications[f"{m}X"] = measured
+    return {"repetitions": len(judged.decisions), "magnifications": magnifications}
 
 
 def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from handler.decision import DecisionRule
-from scripts.learning.figures import N_BINS
-from scripts.learning.judged import Judged
+from scripts.evaluation.figures import N_BINS
+from scripts.training.out_of_fold import Judged
 
 # Okabe and Ito's blue and vermillion: they can be told apart by colour-blind people.
 BLUE, VERMILLION = "#0072B2", "#D55E00"

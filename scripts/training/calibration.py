@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from handler.decision import DecisionRule
-from scripts.learning.judged import Judged
+from scripts.training.out_of_fold import Judged
 
 # No verdict where the calibrated chance that it is wrong is larger than this.
 TOLERATED_RISK = 0.3

@@ -1,38 +1,10 @@
-"""Calibrate the 8-bit engine on training fields, and compare it with the reference."""
+"""How far the answers of the 8-bit engine are from those of the reference engine."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from handler.model import Prediction
-from handler.openvino_engine import Calibration
-from handler.resnet import Trunk
-from scripts.learning.field_svm import training_fields
-from scripts.learning.finetune import Recipe, Sample
-
-
-def calibrate(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> list[float]:
-    """Measure the highest activations on training fields.
-
-    The highest of all, not a quantile: cutting off one in ten thousand costs more than
-    the finer steps gain.
-
-    Parameters
-    ----------
-    trunk : Trunk
-        On the CPU.
-    samples : list of Sample
-        Of the training patients.
-    recipe : Recipe
-        One pseudo-field is made of each patient and higher magnification.
-    """
-    fields, _ = training_fields(samples, replace(recipe, mosaics=1))
-    calibration = Calibration(trunk, (recipe.width, recipe.height))
-    for field in track(fields, "Calibrating"):
-        calibration.watch(field)
-    return calibration.maxima
 
 
 def agreement(reference: list[Prediction], engine: list[Prediction]) -> dict[str, Any]:

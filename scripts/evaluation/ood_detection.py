@@ -9,8 +9,10 @@ from scipy.stats import binomtest
 from handler.images import Field
 from handler.model import Include, Model
 from handler.tissue import distances
-from scripts.learning.figures import area_under_roc
-from scripts.learning.negatives import CHANGES, negatives
+from scripts.evaluation.figures import area_under_roc
+from scripts.evaluation.held_out import HeldOut
+from scripts.evaluation.ood_pictures import CHANGES, negatives
+from scripts.training.out_of_fold import Judged
 
 # Passed through the trunk at a time.
 BATCH = 16
@@ -95,6 +97,17 @@ def rejection(folds: list[Fold]) -> dict[str, Any]:
             for kind, (reference, fast) in pooled.items()
         },
     }
+
+
+def by_fold(fields: list[HeldOut], judged: Judged) -> list[Fold]:
+    """Sort the fields by the fold that held them out; `judged` are the same, in this order."""
+    folds: dict[str, Fold] = {}
+    for field, patient in zip(fields, judged.patients.tolist(), strict=True):
+        name = field.model.identity.sha256
+        fold = folds.setdefault(name, Fold(field.model, field.fast, [], []))
+        fold.fields.append(field.pixels)
+        fold.patients.append(patient)
+    return list(folds.values())
 
 
 def outcomes(model: Model, pictures: list[np.ndarray]) -> Outcomes:

@@ -1,6 +1,6 @@
 """Load the service with ten times what it can answer, and for long.
 
-    python -m scripts.load_test [--soak MINUTES]
+    python -m scripts.load [--soak MINUTES]
 
 Writes ``docs/load.md``, a plot, and the figures as JSON.
 """
@@ -18,12 +18,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
-from scripts.benchmark import machine, write_images
+from handler.whole_file import write_whole
 from scripts.benchmarking import services
+from scripts.benchmarking.images import write_images
+from scripts.benchmarking.machine import machine
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import resident_mb
-from scripts.learning.crossval import write
-from scripts.learning.places import ROOT, add_data_argument
+from scripts.paths import ROOT, add_data_argument
 from serve.archive import build
 
 RESULTS = ROOT / "docs"
@@ -44,9 +45,9 @@ def main() -> None:
     build()
     pieces = round(60 * args.soak / args.seconds)
     results = measure(args.data, pieces, args.seconds)
-    write(args.out / "load.json", json.dumps(results, indent=1).encode())
-    write(args.out / "load.svg", plot(results))
-    write(args.out / "load.md", page(results).encode())
+    write_whole(args.out / "load.json", json.dumps(results, indent=1).encode())
+    write_whole(args.out / "load.svg", plot(results))
+    write_whole(args.out / "load.md", page(results).encode())
     print(page(results))
 
 

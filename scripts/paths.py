@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 MODEL_STORE = ROOT / "model_store"
 OUT_OF_FOLD = "out_of_fold.json"
 CHECKPOINTS = ROOT / ".work" / "train"

@@ -6,8 +6,8 @@ import pytest
 from handler.images import Field
 from handler.model import Model
 from handler.tissue import measure
-from scripts.learning.negatives import CHANGES, negatives
-from scripts.learning.places import MODEL_STORE
+from scripts.evaluation.ood_pictures import CHANGES, negatives
+from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmark import RESULTS
+from scripts.bench import RESULTS
 from scripts.benchmarking import report
 from tests.conftest import ROOT
 
@@ -22,7 +22,7 @@ RATIOS = {
 def results(tmp_path_factory) -> Path:
     """Without the data set, so on drawn fields."""
     folder = tmp_path_factory.mktemp("benchmark")
-    command = [sys.executable, "-m", "scripts.benchmark", "--quick", "--out", str(folder)]
+    command = [sys.executable, "-m", "scripts.bench", "--quick", "--out", str(folder)]
     done = subprocess.run(
         [*command, "--data", str(folder / "none")],
         cwd=ROOT,

@@ -1,0 +1,1 @@
+"""How good the model is on patients it never saw: figures, plots and card."""

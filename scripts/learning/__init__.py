@@ -1,1 +1,0 @@
-"""What training and evaluation share: the data set, its augmentation, the fit."""
