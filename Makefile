@@ -32,7 +32,7 @@ bench: $(VENV)/installed-bench
 
 # Faults on a running service under load; writes the table of what came of them.
 faults: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/faults --faults docs/faults.md
+	$(BIN)/python -m pytest tests/faults --faults docs/reports/faults.md
 
 # Ten times what the service can answer, and a long run; SOAK is its minutes.
 SOAK := 10

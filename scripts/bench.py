@@ -3,7 +3,7 @@
     python -m scripts.bench
 
 Every service gets the same images and, but for its own preprocessing, the same weights.
-Results go to ``benchmark/``: ``results.json``, the tables as a page, and a plot.
+Writes ``docs/reports/bench.md``, a plot, and the figures as JSON.
 """
 
 import argparse
@@ -29,10 +29,9 @@ from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import Running, Start, resident_mb
 from scripts.errors import ScriptError
-from scripts.paths import ROOT, add_data_argument
+from scripts.paths import REPORTS, add_data_argument
 from serve.archive import build
 
-RESULTS = ROOT / "benchmark"
 OWN = "this service"
 ENGINES = ("torch-fp32", "openvino-fp32", "openvino-int8")
 FORM = 64
@@ -75,17 +74,17 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="three minutes: peers at one setting, coarse figures"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--out", type=Path, default=REPORTS, help="folder for the results")
     args = parser.parse_args()
     build()
     try:
         results = measure(args.data, QUICK if args.quick else FULL)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
-    write_whole(args.out / "results.json", json.dumps(results, indent=1).encode())
-    write_whole(args.out / "throughput.svg", report.plot(results))
+    write_whole(args.out / "bench.json", json.dumps(results, indent=1).encode())
+    write_whole(args.out / "bench.svg", report.plot(results))
     page = report.page(results)
-    write_whole(args.out / "README.md", page.encode())
+    write_whole(args.out / "bench.md", page.encode())
     print(page)
 
 
@@ -101,7 +100,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
     Returns
     -------
     dict
-        What is written to ``results.json``.
+        What is written to ``bench.json``.
     """
     cores = joblib.cpu_count()
     candidates: dict[str, dict[str, Start]] = {

@@ -2,7 +2,7 @@
 
     python -m scripts.cost
 
-Writes ``docs/cost.md``, a plot, and the figures as JSON.
+Writes ``docs/reports/cost.md``, a plot, and the figures as JSON.
 """
 
 import argparse
@@ -29,10 +29,9 @@ from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb
 from scripts.errors import ScriptError
-from scripts.paths import ROOT, add_data_argument
+from scripts.paths import REPORTS, ROOT, add_data_argument
 from serve.drawn_tissue import draw_field
 
-RESULTS = ROOT / "docs"
 IMAGES, WORKERS = (100, 1_000, 10_000), (1, 2)
 SLIDE = (32, 32)
 LIMIT_SECONDS = 3.0
@@ -46,7 +45,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for what is written")
+    parser.add_argument("--out", type=Path, default=REPORTS, help="folder for what is written")
     args = parser.parse_args()
     try:
         results = measure(args.data, IMAGES, WORKERS, SLIDE, LIMIT_SECONDS)

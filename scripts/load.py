@@ -2,7 +2,7 @@
 
     python -m scripts.load [--soak MINUTES]
 
-Writes ``docs/load.md``, a plot, and the figures as JSON.
+Writes ``docs/reports/load.md``, a plot, and the figures as JSON.
 """
 
 import argparse
@@ -24,10 +24,9 @@ from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import machine
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import resident_mb
-from scripts.paths import ROOT, add_data_argument
+from scripts.paths import REPORTS, add_data_argument
 from serve.archive import build
 
-RESULTS = ROOT / "docs"
 CONNECTIONS = 16
 OVERLOAD = 10
 # Each piece of the load is measured by itself.
@@ -40,7 +39,7 @@ def main() -> None:
     add_data_argument(parser)
     parser.add_argument("--soak", type=float, default=10, help="minutes of the long run (10)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each piece (60)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for what is written")
+    parser.add_argument("--out", type=Path, default=REPORTS, help="folder for what is written")
     args = parser.parse_args()
     build()
     pieces = round(60 * args.soak / args.seconds)

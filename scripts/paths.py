@@ -9,6 +9,8 @@ MODEL_STORE = ROOT / "model_store"
 OUT_OF_FOLD = "out_of_fold.json"
 CHECKPOINTS = ROOT / ".work" / "train"
 SHARED = ROOT.parent / "shared"
+# What measurements write, for people to read.
+REPORTS = ROOT / "docs" / "reports"
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:

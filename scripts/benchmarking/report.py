@@ -84,7 +84,7 @@ def page(results: dict[str, Any]) -> str:
         "image after the other. Settings of the peers: "
         + "; ".join(f"{name} {setting}" for name, setting in results["peer_settings"].items())
         + ". The peers compute features alone, from 224 x 224 pixels: no SVM, no checks.\n\n"
-        "    make bench\n\n![Images a second](throughput.svg)\n"
+        "    make bench\n\n![Images a second](bench.svg)\n"
     )
     console.print(_requests(results))
     console.print()

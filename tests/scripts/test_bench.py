@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import RESULTS
 from scripts.benchmarking import report
+from scripts.paths import REPORTS
 from tests.conftest import ROOT
 
 RATIOS = {
@@ -37,7 +37,7 @@ def results(tmp_path_factory) -> Path:
 
 
 def test_everybody_answers_everything(results):
-    found = json.loads((results / "results.json").read_text())
+    found = json.loads((results / "bench.json").read_text())
     assert set(found["services"]) == {
         *("this service", "TorchServe image_classifier", "LitServe", "Flask"),
     }
@@ -60,11 +60,11 @@ def test_the_tables_and_the_plot_show_it(results):
     printed = (results / "printed.txt").read_text()
     for words in ("requests/s", "p99 ms", "memory, MB", "LitServe", "openvino-int8"):
         assert words in printed
-    svg = (results / "throughput.svg").read_text()
+    svg = (results / "bench.svg").read_text()
     assert svg.startswith("<?xml")
     assert "limit, in process" in svg
 
 
 def test_the_committed_page_is_that_of_the_committed_results():
-    results = json.loads((RESULTS / "results.json").read_text())
-    assert (RESULTS / "README.md").read_text() == report.page(results)
+    results = json.loads((REPORTS / "bench.json").read_text())
+    assert (REPORTS / "bench.md").read_text() == report.page(results)

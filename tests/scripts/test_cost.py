@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts.benchmarking.cost_report import FIELDS_ON_SLIDE, SLIDES, estimates, page, plot
-from scripts.cost import RESULTS
+from scripts.paths import REPORTS
 
 
 def test_the_estimate_follows_from_the_figures():
@@ -26,6 +26,6 @@ def test_the_estimate_follows_from_the_figures():
 
 
 def test_the_committed_page_is_that_of_the_committed_figures():
-    results = json.loads((RESULTS / "cost.json").read_text())
-    assert (RESULTS / "cost.md").read_text() == page(results)
+    results = json.loads((REPORTS / "cost.json").read_text())
+    assert (REPORTS / "cost.md").read_text() == page(results)
     assert b"memory, MB" in plot(results)

@@ -72,7 +72,7 @@ def test_nothing_that_was_sent_is_in_the_log_line(service, authorization):
 
 @pytest.mark.parametrize("part", ["ts_metrics", "model_metrics"])
 def test_every_metric_is_on_the_dashboard(part):
-    dashboard = Path(ROOT, "monitoring", "grafana-dashboard.json").read_text()
+    dashboard = Path(ROOT, "deploy", "grafana", "dashboard.json").read_text()
     shown = {expr for panel in json.loads(dashboard)["panels"] for expr in expressions(panel)}
     for kind in METRICS[part].values():
         for metric in kind:
@@ -80,7 +80,7 @@ def test_every_metric_is_on_the_dashboard(part):
 
 
 def test_the_dashboard_asks_for_no_metric_that_is_not_there():
-    dashboard = json.loads(Path(ROOT, "monitoring", "grafana-dashboard.json").read_text())
+    dashboard = json.loads(Path(ROOT, "deploy", "grafana", "dashboard.json").read_text())
     known = {
         m["name"]
         for part in METRICS.values()

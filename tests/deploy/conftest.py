@@ -9,7 +9,7 @@ import yaml
 
 from tests.conftest import ROOT
 
-DOCKERFILE = ROOT / "Dockerfile"
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 INSTRUCTIONS = re.sub(r"\\\n", "", DOCKERFILE.read_text())
 # From the base image on.
 LAST_STAGE = INSTRUCTIONS.rpartition("\nFROM ")[2]
@@ -30,5 +30,5 @@ def copied(instructions: str, *, from_build: bool = False) -> list[tuple[str, st
 
 def manifests() -> list[dict[str, Any]]:
     """Everything that Kubernetes is given."""
-    files = sorted((ROOT / "cluster").glob("*.yaml"))
+    files = sorted((ROOT / "deploy").glob("k*/*.yaml"))
     return [manifest for file in files for manifest in yaml.safe_load_all(file.read_text())]

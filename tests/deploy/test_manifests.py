@@ -25,19 +25,19 @@ from serve.deploy import DRAIN_SECONDS
 from serve.settings import MODEL_STORE, Settings
 from serve.supervisor import STOP_SECONDS
 from serve.torchserve import START_SECONDS
-from tests.cluster.conftest import (
+from tests.conftest import ROOT
+from tests.deploy.conftest import (
     DOCKERFILE,
     IMAGE_ENVIRONMENT,
     INSTRUCTIONS,
     copied,
     manifests,
 )
-from tests.conftest import ROOT
 
 KUBERNETES = "1.37.0"
 VERSION = json.loads((MODEL_STORE / "manifest.json").read_text())["version"]
 
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 MANIFESTS = {f"{each['kind']} {each['metadata']['name']}": each for each in manifests()}
 DEPLOYMENT = MANIFESTS["Deployment breakhis"]
 POD = DEPLOYMENT["spec"]["template"]
@@ -108,7 +108,7 @@ def test_compose_and_dockerfile_pass_their_linters(tmp_path):
     tools = Path(sys.executable).parent
     compose = [tools / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
     for command, file, wrong in (
-        (compose, ROOT / "compose.yaml", ("read_only:", "readonly:")),
+        (compose, ROOT / "deploy" / "compose.yaml", ("read_only:", "readonly:")),
         ([tools / "hadolint"], DOCKERFILE, ("USER ", "RUN cd / && sudo echo ")),
     ):
         good = subprocess.run([*command, file], capture_output=True, text=True, check=False)
@@ -165,7 +165,7 @@ def test_containers_open_the_ports_that_the_settings_say_and_write_where_they_ma
 
 def test_nothing_names_the_management_port():
     port = str(Settings().management_port)
-    for file in (DOCKERFILE, ROOT / "compose.yaml", *(ROOT / "cluster").iterdir()):
+    for file in (DOCKERFILE, *(ROOT / "deploy").rglob("*.y*ml")):
         assert port not in file.read_text(), file.name
 
 
@@ -219,7 +219,7 @@ def test_the_image_is_one_and_named_after_the_model():
     images = {container(pod)["image"] for pod in PODS.values()}
     images.add(COMPOSE["services"]["breakhis"]["image"])
     assert images == {f"breakhis:{VERSION}"}
-    assert f"docker build -t breakhis:{VERSION} ." in DOCKERFILE.read_text()
+    assert f"docker build -f deploy/Dockerfile -t breakhis:{VERSION} ." in DOCKERFILE.read_text()
 
 
 def test_what_belongs_to_the_deployment_finds_it():
@@ -256,7 +256,7 @@ def test_kserve_finds_runtime_and_archive(monkeypatch):
     (volume,) = STORE["spec"]["volumes"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim
     (mount,) = container(STORE["spec"])["volumeMounts"]
-    steps = (ROOT / "cluster" / "kserve-store.yaml").read_text()
+    steps = (ROOT / "deploy" / "kserve" / "store.yaml").read_text()
     pod = STORE["metadata"]["name"]
     target = f"{mount['mountPath']}/{folder}"
     assert f"kubectl exec {pod} -- mkdir -p {target}\n" in steps
@@ -275,17 +275,18 @@ def test_kserve_scales_on_one_full_batch_for_each_pod():
 
 
 def test_prometheus_and_grafana_of_compose_find_each_other_and_the_service():
-    services, monitoring = COMPOSE["services"], ROOT / "monitoring"
+    services, deploy = COMPOSE["services"], ROOT / "deploy"
     mounted = {}
     for service in ("prometheus", "grafana"):
         for volume in services[service]["volumes"]:
             source, target, mode = volume.split(":")
             assert mode == "ro"
-            mounted[target] = ROOT / source
+            mounted[target] = deploy / source
             assert mounted[target].is_file(), source
     scraping = mounted["/etc/prometheus/prometheus.yml"]
     compose, local = (
-        yaml.safe_load(file.read_text()) for file in (scraping, monitoring / "prometheus.yml")
+        yaml.safe_load(file.read_text())
+        for file in (scraping, deploy / "prometheus" / "prometheus.yml")
     )
     (of_compose,), (of_local,) = (
         config["scrape_configs"][0].pop("static_configs") for config in (compose, local)
@@ -303,11 +304,11 @@ def test_prometheus_and_grafana_of_compose_find_each_other_and_the_service():
     assert source["url"] == f"http://prometheus:{published.rpartition(':')[2]}"
     (provider,) = provisioned(mounted, "dashboards")["providers"]
     shown = mounted[f"{provider['options']['path']}/breakhis.json"]
-    assert shown == monitoring / "grafana-dashboard.json"
+    assert shown == deploy / "grafana" / "dashboard.json"
     uid = json.loads(shown.read_text())["uid"]
     (published,) = services["grafana"]["ports"]
     address = f"http://{published.rpartition(':')[0]}/d/{uid}\n"
-    assert address in (ROOT / "compose.yaml").read_text()
+    assert address in (ROOT / "deploy" / "compose.yaml").read_text()
 
 
 def provisioned(mounted: dict[str, Path], kind: str) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from serve.client import Client
 from serve.management import Management
 from serve.settings import Settings
 from serve.torchserve import START_SECONDS
-from tests.cluster.conftest import (
+from tests.conftest import (
+    ROOT,
+    free_settings,
+    link_environment,
+    processes_of,
+    wait_until,
+)
+from tests.deploy.conftest import (
     COMMAND,
     HEALTH,
     IMAGE_ENVIRONMENT,
@@ -29,13 +36,6 @@ from tests.cluster.conftest import (
     LAST_STAGE,
     copied,
     manifests,
-)
-from tests.conftest import (
-    ROOT,
-    free_settings,
-    link_environment,
-    processes_of,
-    wait_until,
 )
 
 # Another address of this machine than the one that loopback settings listen at.
