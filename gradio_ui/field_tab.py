@@ -9,7 +9,7 @@ from gradio_ui import verdict
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import over_field, thumbnail
 from gradio_ui.retention import delete
-from gradio_ui.uploads import Received, read_upload
+from gradio_ui.uploads import UploadedFile, read_upload
 from serve.client import Client
 from serve.description import RunningModel
 from serve.errors import ImageRefused, ServeError
@@ -51,7 +51,7 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
             return shown, ""
         return shown, over_field(answer.field or b"", answer.heatmap or b"", name)
 
-    def judge_upload(files: list[Received]) -> tuple[str, str]:
+    def judge_upload(files: list[UploadedFile]) -> tuple[str, str]:
         (file,) = files
         try:
             return judge(file.name, read_upload(file.path))

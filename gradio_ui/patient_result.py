@@ -7,7 +7,7 @@ from bulk.patient import PatientScore
 from gradio_ui import report, verdict
 from gradio_ui.batch_result import download_links
 from gradio_ui.picture import LEGEND, data_url
-from gradio_ui.scoring import Scored
+from gradio_ui.scoring import JudgedImage
 from serve.client import Prediction
 from serve.description import Description
 
@@ -32,14 +32,14 @@ def how_formed(description: Description) -> str:
     )
 
 
-def summary(patient: PatientScore | None, scored: Sequence[Scored], formed: str) -> str:
+def summary(patient: PatientScore | None, scored: Sequence[JudgedImage], formed: str) -> str:
     """Return the patient's verdict as HTML.
 
     Parameters
     ----------
     patient : PatientScore or None
         None where no image could be used.
-    scored : sequence of Scored
+    scored : sequence of JudgedImage
     formed : str
         From `how_formed`.
     """
@@ -65,7 +65,7 @@ def summary(patient: PatientScore | None, scored: Sequence[Scored], formed: str)
     )
 
 
-def _dots(patient: PatientScore, scored: Sequence[Scored]) -> str:
+def _dots(patient: PatientScore, scored: Sequence[JudgedImage]) -> str:
     dots = "".join(
         f'<div class="dot" style="left: {each.used.probability:.1%}"></div>'
         for each in scored
@@ -75,7 +75,7 @@ def _dots(patient: PatientScore, scored: Sequence[Scored]) -> str:
     return verdict.bar(label, dots, patient.probability)
 
 
-def rows(scored: Sequence[Scored]) -> list[list]:
+def rows(scored: Sequence[JudgedImage]) -> list[list]:
     """Return the table: a row for each image, in the order of `COLUMNS`."""
     return [
         [each.name, each.answer.verdict, _probability(each.answer), _warnings(each.answer)]
@@ -101,7 +101,7 @@ def _warnings(answer: Prediction) -> str:
     return " ".join(warning.message for warning in answer.warnings)
 
 
-def downloads(scored: Sequence[Scored], patient: PatientScore | None, formed: str) -> str:
+def downloads(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: str) -> str:
     """Return links that hold CSV and PDF themselves."""
     links = (
         ("patient.csv", "text/csv", report.to_csv(scored), "Table as CSV"),
@@ -110,7 +110,7 @@ def downloads(scored: Sequence[Scored], patient: PatientScore | None, formed: st
     return download_links(links)
 
 
-def failures(scored: Sequence[Scored]) -> str:
+def failures(scored: Sequence[JudgedImage]) -> str:
     """List the images that could not be judged, and why."""
     items = "".join(
         f"<li><strong>{escape(each.name)}</strong>: {escape(each.reason)}</li>"
@@ -120,7 +120,7 @@ def failures(scored: Sequence[Scored]) -> str:
     return f"<h3>Not judged</h3><ul>{items}</ul>" if items else ""
 
 
-def gallery(scored: Sequence[Scored]) -> str:
+def gallery(scored: Sequence[JudgedImage]) -> str:
     """Show the heat map of each image that is not rejected."""
     figures = "".join(
         f'<figure><img loading="lazy" decoding="async" alt="Heat map of {escape(each.name)}" '

@@ -13,8 +13,8 @@ from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.retention import delete
-from gradio_ui.scoring import Scored, score_images
-from gradio_ui.uploads import Received, find_uploads
+from gradio_ui.scoring import JudgedImage, score_images
+from gradio_ui.uploads import UploadedFile, find_uploads
 from serve.client import Client
 from serve.description import Description, RunningModel
 from serve.errors import ServeError
@@ -42,7 +42,7 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(scored: list[Scored] | None, sent: list[Received]) -> str:
+    def stop(scored: list[JudgedImage] | None, sent: list[UploadedFile]) -> str:
         if scored is None:  # it had not begun; else it deletes them itself
             delete(sent)
         message = "What follows is of the images that were judged before."
@@ -120,17 +120,19 @@ def build(client: Client, model: RunningModel) -> None:
     cancel.click(stop, [results, files], progress, cancels=[run], **private)
 
 
-def judge(client: Client, sent: list[Received]) -> Iterator[tuple[list[Scored], str, list[list]]]:
+def judge(
+    client: Client, sent: list[UploadedFile]
+) -> Iterator[tuple[list[JudgedImage], str, list[list]]]:
     """Judge a patient's images, and delete the uploads at the end, however it comes.
 
     Yields
     ------
-    scored : list of Scored
+    scored : list of JudgedImage
     progress : str
         HTML.
     table : list of list
     """
-    scored: list[Scored] = []
+    scored: list[JudgedImage] = []
     if not sent:
         yield scored, verdict.box("waiting", "No images yet", ["Choose some images first."]), []
         return
@@ -153,7 +155,9 @@ def judge(client: Client, sent: list[Received]) -> Iterator[tuple[list[Scored], 
         delete(sent)
 
 
-def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, str, str, str, str]:
+def conclude(
+    model: RunningModel, scored: list[JudgedImage] | None
+) -> tuple[None, str, str, str, str]:
     """Put a patient's images together.
 
     Returns
@@ -178,7 +182,7 @@ def conclude(model: RunningModel, scored: list[Scored] | None) -> tuple[None, st
     return None, together, result.downloads(scored, patient, formed), failed, gallery
 
 
-def _of_all(model: RunningModel, scored: list[Scored]) -> Description | None:
+def _of_all(model: RunningModel, scored: list[JudgedImage]) -> Description | None:
     """Describe the model that judged every image; None if several did, or it runs no more."""
     judges = {each.answer.model.sha256 for each in scored if each.answer}
     if not judges:

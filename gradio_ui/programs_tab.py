@@ -12,7 +12,7 @@ from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
 from gradio_ui.retention import delete
 from gradio_ui.scoring import score_images
-from gradio_ui.uploads import Received, find_uploads, read_upload
+from gradio_ui.uploads import UploadedFile, find_uploads, read_upload
 from serve.client import Client, Prediction
 from serve.description import RunningModel
 from serve.errors import ServeError
@@ -77,7 +77,7 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def classify(files: list[Received]) -> dict[str, Any]:
+    def classify(files: list[UploadedFile]) -> dict[str, Any]:
         try:
             if len(files) != 1:
                 raise UnreadableUpload("Send one image; for several there is /patient.")
@@ -87,7 +87,7 @@ def build(page: gr.Blocks, client: Client, model: RunningModel) -> None:
         finally:
             delete(files)
 
-    def patient(files: list[Received]) -> dict[str, Any]:
+    def patient(files: list[UploadedFile]) -> dict[str, Any]:
         try:
             scored = list(score_images(client, find_uploads(files)))
             description = model.describe()

@@ -28,7 +28,7 @@ from reportlab.platypus import (
 
 from bulk.names import as_text
 from bulk.patient import PatientScore
-from gradio_ui.scoring import Scored
+from gradio_ui.scoring import JudgedImage
 from handler import RESEARCH_ONLY
 
 COLUMNS = (
@@ -44,7 +44,7 @@ MAX_NAME = 44
 COLOURS = {"benign": "#00598c", "malignant": "#a84700", "uncertain": "#4a5057"}
 
 
-def to_csv(scored: Sequence[Scored]) -> bytes:
+def to_csv(scored: Sequence[JudgedImage]) -> bytes:
     """Write a row for each image.
 
     Returns
@@ -78,12 +78,12 @@ def to_csv(scored: Sequence[Scored]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def to_pdf(scored: Sequence[Scored], patient: PatientScore | None, formed: str) -> bytes:
+def to_pdf(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: str) -> bytes:
     """Write one A4 page with the patient's score and the images that count most.
 
     Parameters
     ----------
-    scored : sequence of Scored
+    scored : sequence of JudgedImage
     patient : PatientScore or None
         None where no image could be used.
     formed : str
@@ -131,7 +131,7 @@ def _headline(patient: PatientScore | None) -> list[Flowable]:
     ]
 
 
-def _counts(answered: list[Scored], failed: list[Scored]) -> str:
+def _counts(answered: list[JudgedImage], failed: list[JudgedImage]) -> str:
     counts = Counter(each.answer.verdict for each in answered if each.answer)
     verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
     return (
@@ -140,7 +140,7 @@ def _counts(answered: list[Scored], failed: list[Scored]) -> str:
     )
 
 
-def _pictures(answered: list[Scored]) -> list[Flowable]:
+def _pictures(answered: list[JudgedImage]) -> list[Flowable]:
     """Show the images with the highest probability, heat maps over them."""
     used = [(each.used.probability, i, each) for i, each in enumerate(answered) if each.used]
     cells: list[list[Flowable] | str] = [
@@ -158,7 +158,7 @@ def _pictures(answered: list[Scored]) -> list[Flowable]:
     ]
 
 
-def _picture(each: Scored) -> list[Flowable]:
+def _picture(each: JudgedImage) -> list[Flowable]:
     assert each.answer is not None
     width = (A4[0] - 2 * MARGIN) / PICTURES_IN_A_ROW - 6 * mm
     image = Image(io.BytesIO(each.thumbnail))
@@ -169,7 +169,7 @@ def _picture(each: Scored) -> list[Flowable]:
     return [image, _text(caption, 7)]
 
 
-def _failures(failed: list[Scored]) -> list[Flowable]:
+def _failures(failed: list[JudgedImage]) -> list[Flowable]:
     if not failed:
         return []
     lines = [_text(f"{_short(each.name)}: {each.reason}", 8) for each in failed[:MAX_FAILED]]
@@ -178,7 +178,7 @@ def _failures(failed: list[Scored]) -> list[Flowable]:
     return [_text("Not judged", 11, bold=True), *lines]
 
 
-def _origin(answered: list[Scored]) -> str:
+def _origin(answered: list[JudgedImage]) -> str:
     models = {
         f"{each.answer.model.name} {each.answer.model.version} (sha256 {each.answer.model.sha256})"
         for each in answered

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gradio_ui.uploads import Received
+from gradio_ui.uploads import UploadedFile
 
 _sent: Counter[Path] = Counter()
 _lock = threading.Lock()
@@ -65,7 +65,7 @@ def _delete_broken_off(folder: Path) -> None:
             part.unlink()
 
 
-def delete(files: Iterable[Received]) -> None:
+def delete(files: Iterable[UploadedFile]) -> None:
     """Delete files after use, but those that somebody else has sent too; see `CountUploads`."""
     with _lock:
         for file in files:

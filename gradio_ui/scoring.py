@@ -16,7 +16,7 @@ IN_FLIGHT = 4
 
 
 @dataclass(frozen=True)
-class Scored:
+class JudgedImage:
     """One image of a patient.
 
     Attributes
@@ -41,7 +41,7 @@ class Scored:
         return self.answer if self.answer and self.answer.verdict != "rejected" else None
 
 
-def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
+def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[JudgedImage]:
     """Judge images, a few at a time.
 
     Parameters
@@ -51,7 +51,7 @@ def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
 
     Yields
     ------
-    Scored
+    JudgedImage
         In the order of `uploads`.
 
     Raises
@@ -60,7 +60,7 @@ def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
         The rest can't be judged now.
     """
     pool = ThreadPoolExecutor(IN_FLIGHT)
-    waiting: deque[Future[Scored]] = deque()
+    waiting: deque[Future[JudgedImage]] = deque()
     try:
         for upload in uploads:
             waiting.append(pool.submit(_score, client, upload))
@@ -72,9 +72,9 @@ def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[Scored]:
         pool.shutdown(cancel_futures=True)
 
 
-def _score(client: Client, upload: Upload) -> Scored:
+def _score(client: Client, upload: Upload) -> JudgedImage:
     try:
         answer = client.predict(upload.read(), heatmap=True)
     except (UnreadableUpload, RequestRefused) as error:
-        return Scored(upload.name, reason=str(error))
-    return Scored(upload.name, replace(answer, heatmap=None), shrink(answer.heatmap or b""))
+        return JudgedImage(upload.name, reason=str(error))
+    return JudgedImage(upload.name, replace(answer, heatmap=None), shrink(answer.heatmap or b""))

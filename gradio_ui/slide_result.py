@@ -83,10 +83,10 @@ def gallery(highest: Sequence[tuple[ScoredField, bytes]]) -> str:
     if not highest:
         return ""
     figures = "".join(
-        f'<figure><img alt="Field in row {each.place.row}, column {each.place.column}" '
+        f'<figure><img alt="Field in row {each.tile.row}, column {each.tile.column}" '
         f'src="{data_url(jpeg, "image/jpeg")}"><figcaption>{each.answer.probability:.0%}, '
-        f"{escape(each.answer.verdict)}; row {each.place.row}, column {each.place.column} "
-        f"(pixel {each.place.x}, {each.place.y})</figcaption></figure>"
+        f"{escape(each.answer.verdict)}; row {each.tile.row}, column {each.tile.column} "
+        f"(pixel {each.tile.x}, {each.tile.y})</figcaption></figure>"
         for each, jpeg in highest
     )
     return (

@@ -13,16 +13,16 @@ import numpy as np
 from bulk.errors import NoTissueFound, SlideHasNoScale, SlideUnreadable
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import Judge, ScoredField, score
-from bulk.slides.slide import Place, Slide
+from bulk.slides.slide import Slide, Tile
 from bulk.slides.summary import EXPLORATORY
-from bulk.slides.tiles import find_places
+from bulk.slides.tiles import find_tiles
 from gradio_ui import slide_result as result
 from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.retention import delete
-from gradio_ui.uploads import DELETED, MAX_UPLOAD, Received
+from gradio_ui.uploads import DELETED, MAX_UPLOAD, UploadedFile
 from serve.client import Client, Prediction
 from serve.description import RunningModel
 from serve.errors import ImageRefused, ServeError
@@ -80,7 +80,7 @@ class Run:
             full and probability <= self.highest[-1][0].answer.probability
         ):
             return
-        jpeg = shrink(result.encoded(slide.field(scored.place), ".png"))
+        jpeg = shrink(result.encoded(slide.field(scored.tile), ".png"))
         self.highest.append((scored, jpeg))
         self.highest.sort(key=lambda each: each[0].answer.probability, reverse=True)
         del self.highest[SHOWN:]
@@ -95,7 +95,7 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(run: Run | None, sent: list[Received]) -> str:
+    def stop(run: Run | None, sent: list[UploadedFile]) -> str:
         if run is None:  # it had not begun; else it deletes the slide itself
             delete(sent)
         message = "What follows is of the fields that were judged before."
@@ -148,7 +148,7 @@ def build(client: Client, model: RunningModel) -> None:
 
 
 def judge(
-    client: Client, model: RunningModel, sent: list[Received]
+    client: Client, model: RunningModel, sent: list[UploadedFile]
 ) -> Generator[tuple[Run | None, str, str], None, None]:
     """Judge a slide, and delete the upload at the end, however it comes.
 
@@ -167,9 +167,9 @@ def judge(
         with _open(sent[0]) as slide:
             yield None, verdict.box("waiting", "Looking for tissue", []), ""
             overview = slide.overview()
-            places = find_places(slide, overview, model.describe().min_tissue)
-            run = Run(HeatMap(slide, overview), len(places))
-            chosen = _spread(places)
+            tiles = find_tiles(slide, overview, model.describe().min_tissue)
+            run = Run(HeatMap(slide, overview), len(tiles))
+            chosen = _spread(tiles)
             picture = result.picture(overview, run.heat_map, slide.name)
             yield run, progress_bar(0, len(chosen), "fields"), picture
             shown = time.monotonic()
@@ -208,7 +208,7 @@ def conclude(run: Run | None) -> tuple[None, str, str, str]:
     return None, together, result.downloads(run.scored, run.heat_map), result.gallery(run.highest)
 
 
-def _open(sent: Received) -> Slide:
+def _open(sent: UploadedFile) -> Slide:
     if not sent.path.exists():
         raise UnreadableUpload(DELETED)
     slide = Slide.open(sent.path, sent.name)
@@ -221,10 +221,10 @@ def _open(sent: Received) -> Slide:
     return slide
 
 
-def _spread(places: Sequence[Place]) -> list[Place]:
+def _spread(tiles: Sequence[Tile]) -> list[Tile]:
     """Choose at most `MAX_FIELDS` of the places, evenly."""
-    chosen = np.linspace(0, len(places) - 1, min(MAX_FIELDS, len(places))).round().astype(int)
-    return [places[index] for index in chosen]
+    chosen = np.linspace(0, len(tiles) - 1, min(MAX_FIELDS, len(tiles))).round().astype(int)
+    return [tiles[index] for index in chosen]
 
 
 def _over(client: Client) -> Judge:

@@ -29,7 +29,7 @@ DAMAGED = (
 DELETED = "The upload was already deleted. Upload the file again."
 
 
-class Received(NamedTuple):
+class UploadedFile(NamedTuple):
     """A file that a visitor has sent.
 
     Attributes
@@ -60,7 +60,7 @@ class Upload(NamedTuple):
 
 
 def take_as_sent() -> None:
-    """Make Gradio's components for images and files hand on a list of `Received`.
+    """Make Gradio's components for images and files hand on a list of `UploadedFile`.
 
     By themselves, the one opens an image first, and fails on a damaged one before the service
     could say what is wrong with it; the other leaves an empty file behind for good. Set on
@@ -70,17 +70,17 @@ def take_as_sent() -> None:
         component.preprocess = _received  # type: ignore
 
 
-def _received(_: gr.Image | gr.File, payload: FileData | ListFiles | None) -> list[Received]:
+def _received(_: gr.Image | gr.File, payload: FileData | ListFiles | None) -> list[UploadedFile]:
     files = payload if isinstance(payload, ListFiles) else [payload] if payload else []
-    return [Received(Path(f.path), f.orig_name or Path(f.path).name) for f in files]
+    return [UploadedFile(Path(f.path), f.orig_name or Path(f.path).name) for f in files]
 
 
-def find_uploads(files: Sequence[Received]) -> list[Upload]:
+def find_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     """List the files, and for each zip those in it.
 
     Parameters
     ----------
-    files : sequence of Received
+    files : sequence of UploadedFile
 
     Returns
     -------
@@ -116,7 +116,7 @@ def read_upload(path: Path) -> bytes:
         raise UnreadableUpload(DELETED) from None
 
 
-def _in_file(sent: Received) -> list[Upload]:
+def _in_file(sent: UploadedFile) -> list[Upload]:
     path, name = sent
     try:
         with path.open("rb") as file:

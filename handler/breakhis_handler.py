@@ -24,7 +24,7 @@ from handler.images import Field, read_field
 from handler.limits import Limits, TimeLeft
 from handler.model import Include, Model, Prediction
 from handler.payload import Options, Payload, read_options, read_payload
-from handler.telemetry import Answered, Seconds, Telemetry
+from handler.telemetry import RequestRecord, Seconds, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -84,15 +84,15 @@ class BreakHisHandler:
         classified = perf_counter()
 
         predictions = iter(judged)
-        responses, answered = [], []
+        responses, records = [], []
         for i, of_request in enumerate(images):
             answers = [next(predictions) if isinstance(im, Field) else im for im in of_request]
             responses.append(self._respond(context, i, answers, payloads[i], options[i]))
             size = sum(len(image) for image in payloads[i].images if isinstance(image, bytes))
             status, _ = context.get_response_status(i)
-            answered.append(Answered(context.get_request_id(i), status, size, answers))
+            records.append(RequestRecord(context.get_request_id(i), status, size, answers))
         seconds = Seconds(decoded - began, classified - decoded, perf_counter() - began)
-        self._telemetry.record(answered, seconds)
+        self._telemetry.record(records, seconds)
         return responses
 
     def _take(self, parts: dict[str, Any], options: Options) -> Payload:

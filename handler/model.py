@@ -78,7 +78,7 @@ class Prediction:
 
 
 class Model:
-    """Trunk, SVM, features of known fields and decision rule of one version.
+    """Trunk, SVM, reference features and decision rule of one version.
 
     Use `Model.open`.
     """
@@ -89,7 +89,7 @@ class Model:
         manifest: dict[str, Any],
         engine: Engine,
         svm: Svm,
-        known: np.ndarray,
+        reference_features: np.ndarray,
         *,
         evaluation: dict[str, Any],
         card: str,
@@ -103,7 +103,7 @@ class Model:
         self.plots = plots
         self.engine = engine
         self._svm = svm
-        self.known = known
+        self.reference_features = reference_features
         self._rule = DecisionRule(**manifest["decision_rule"])
         self.tissue_limits = TissueLimits(**manifest["tissue_limits"])
         preprocessing = manifest["preprocessing"]
@@ -137,7 +137,7 @@ class Model:
             of another model. Nothing of a changed file is unpickled.
         """
         identity, manifest = read_manifest(folder)
-        weights, svm, known = (
+        weights, svm, references = (
             _verified(folder, manifest["files"][part]) for part in ("weights", "svm", "known")
         )
         evaluation = json.loads(read_file(folder / EVALUATION))
@@ -159,7 +159,7 @@ class Model:
                 threads=threads,
             ),
             Svm.from_pickle(svm),
-            load(known)["vectors"].astype(np.float32),
+            load(references)["vectors"].astype(np.float32),
             evaluation=evaluation,
             card=read_file(folder / CARD).decode("utf-8"),
             plots={
@@ -206,7 +206,7 @@ class Model:
         checks = [
             check(seen, distance, self.tissue_limits)
             for seen, distance in zip(
-                measures, distances(vectors, self.known).tolist(), strict=True
+                measures, distances(vectors, self.reference_features).tolist(), strict=True
             )
         ]
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
@@ -260,7 +260,7 @@ class Model:
         return np.rot90(cam, -1) if _is_portrait(field.pixels) else cam
 
     def _verdict(self, decision: float, tissue: TissueCheck) -> Verdict:
-        if not tissue.known:
+        if not tissue.in_distribution:
             return "rejected"
         return self._rule.verdict(decision)
 

@@ -37,7 +37,7 @@ class OpenVinoEngine:
         Width and height of the input, in pixels.
     threads : int
     maxima : list of float, optional
-        Highest activations, as `Calibration` measures them: integers are used. Without
+        Highest activations, as `ActivationRanges` measures them: integers are used. Without
         them the engine computes in single precision.
     """
 
@@ -76,7 +76,7 @@ class OpenVinoEngine:
         return Features(np.concatenate(vectors), np.concatenate(maps))
 
 
-class Calibration:
+class ActivationRanges:
     """Watches what goes into the convolutions of a trunk.
 
     Parameters

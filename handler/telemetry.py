@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answered:
+class RequestRecord:
     """One request and its answers.
 
     Attributes
@@ -90,12 +90,12 @@ class Telemetry:
             for part in ("decode", "inference", "total")
         }
 
-    def record(self, batch: Sequence[Answered], seconds: Seconds) -> None:
+    def record(self, batch: Sequence[RequestRecord], seconds: Seconds) -> None:
         """Count a batch, and write a line of JSON for each of its requests.
 
         Parameters
         ----------
-        batch : sequence of Answered
+        batch : sequence of RequestRecord
         seconds : Seconds
             Of the whole batch; each of its requests took as long.
         """

@@ -62,9 +62,9 @@ class TissueMeasures:
 
 @dataclass(frozen=True)
 class TissueCheck:
-    """Result of the checks: ``known`` is false where no verdict should be given."""
+    """Result of the checks: ``in_distribution`` is false where no verdict should be given."""
 
-    known: bool
+    in_distribution: bool
     warnings: list[ImageWarning]
 
 
@@ -128,8 +128,8 @@ def _density(channel: np.ndarray) -> np.ndarray:
     return cv2.LUT(channel, -np.log(levels).astype(np.float32))
 
 
-def distances(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Measure how far fields are from the nearest known one.
+def distances(vectors: np.ndarray, reference_features: np.ndarray) -> np.ndarray:
+    """Measure how far fields are from the nearest training field.
 
     Reference: Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest
     neighbors", ICML 2022; here the features are not scaled to unit length.
@@ -138,14 +138,14 @@ def distances(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
     ----------
     vectors : ndarray, shape (n, 512)
         Features of the fields.
-    known : ndarray, shape (m, 512)
+    reference_features : ndarray, shape (m, 512)
         Those of the training fields.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
-    return cdist(vectors, known).min(axis=1)
+    return cdist(vectors, reference_features).min(axis=1)
 
 
 def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> TissueCheck:
@@ -162,7 +162,7 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
     -------
     TissueCheck
     """
-    known = distance <= limits.max_distance
+    in_distribution = distance <= limits.max_distance
     warnings = []
     if seen.tissue < limits.min_tissue:
         warnings.append(
@@ -183,7 +183,7 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
         warnings.append(
             ImageWarning("out_of_focus", "The picture is out of focus. Refocus and take it again.")
         )
-    if not known:
+    if not in_distribution:
         warnings.append(
             ImageWarning(
                 "unfamiliar",
@@ -199,4 +199,4 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
                 "Send a whole 40x field, not a crop or a montage.",
             )
         )
-    return TissueCheck(known, warnings)
+    return TissueCheck(in_distribution, warnings)

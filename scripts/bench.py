@@ -27,7 +27,7 @@ from scripts.benchmarking import report, services
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
-from scripts.benchmarking.services import Running, Start, resident_mb
+from scripts.benchmarking.services import RunningService, Start, resident_mb
 from scripts.errors import ScriptError
 from scripts.paths import REPORTS, add_data_argument
 from serve.archive import build
@@ -179,7 +179,11 @@ def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Callable[
 
 
 def _load(
-    running: Running, images: Path, connections: int, plan: Plan, seconds: float | None = None
+    running: RunningService,
+    images: Path,
+    connections: int,
+    plan: Plan,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Load a running service without a pause."""
     seen = send(running, images, connections, seconds or plan.seconds, plan.warm_up)
@@ -195,7 +199,7 @@ def _load(
 
 
 def _extras(
-    running: Running, png: Path, jpeg: Path, plan: Plan, advance: Callable[[], None]
+    running: RunningService, png: Path, jpeg: Path, plan: Plan, advance: Callable[[], None]
 ) -> dict[str, Any]:
     """Measure what only the service itself is asked for."""
     formats: dict[str, list[float]] = {"PNG": [], "JPEG": []}
@@ -213,7 +217,7 @@ def _extras(
 
 
 def _form(
-    running: Running, images: Path, plan: Plan, advance: Callable[[], None]
+    running: RunningService, images: Path, plan: Plan, advance: Callable[[], None]
 ) -> dict[str, float]:
     """Time one form of many images, and as many requests of one image on one connection."""
     files = sorted(images.iterdir())

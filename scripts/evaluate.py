@@ -24,11 +24,11 @@ from scripts.evaluation.engine_agreement import agreement
 from scripts.evaluation.faithfulness import faithfulness
 from scripts.evaluation.figures import from_decisions
 from scripts.evaluation.held_out import held_out_fields
-from scripts.evaluation.ood_detection import by_fold, rejection
+from scripts.evaluation.ood_detection import by_fold, ood_detection
 from scripts.evaluation.robustness import robustness
 from scripts.paths import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_data_argument
 from scripts.training.calibration import held_out_probabilities
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Robustness and heat maps are measured on this many 40X fields at most, evenly spaced: each
 # takes three seconds.
@@ -67,23 +67,23 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
         They are missing, or not those of this model.
     """
     manifest = json.loads((model_store / MANIFEST).read_text("utf-8"))
-    judged = Judged.from_json((model_store / OUT_OF_FOLD).read_text("utf-8"))
+    predictions = OutOfFoldPredictions.from_json((model_store / OUT_OF_FOLD).read_text("utf-8"))
     rule = DecisionRule(**manifest["decision_rule"])
-    probabilities = held_out_probabilities(judged)
-    at_40x = judged.at(40)
+    probabilities = held_out_probabilities(predictions)
+    at_40x = predictions.at(40)
     every = -(-len(at_40x.names) // max_fields)
     at_40x = at_40x.only(np.arange(len(at_40x.names)) % every == 0)
-    fields = held_out_fields(root, work, manifest, judged, at_40x)
+    fields = held_out_fields(root, work, manifest, predictions, at_40x)
     evaluation = {
         "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
-        **from_decisions(judged, probabilities, rule),
+        **from_decisions(predictions, probabilities, rule),
         "engine": agreement([f.answer for f in fields], [f.fast_answer for f in fields]),
         "robustness": robustness(fields, at_40x),
         "heatmap": faithfulness(fields, at_40x),
-        "rejection": rejection(by_fold(fields, at_40x)),
+        "rejection": ood_detection(by_fold(fields, at_40x)),
     }
     write_whole(model_store / EVALUATION, json.dumps(evaluation, indent=1).encode())
-    for name, svg in plots.draw(judged, probabilities, rule, evaluation).items():
+    for name, svg in plots.draw(predictions, probabilities, rule, evaluation).items():
         write_whole(model_store / PLOTS / name, svg)
     write_card(model_store)
 

@@ -29,12 +29,12 @@ from scripts.paths import (
     OUT_OF_FOLD,
     add_data_argument,
 )
-from scripts.training.activation_ranges import calibrate
+from scripts.training.activation_ranges import activation_ranges
 from scripts.training.breakhis import BreakHis, Sample, read
 from scripts.training.calibration import TOLERATED_RISK, decision_rule
 from scripts.training.crossval import Run, half
 from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
-from scripts.training.reference_features import known_tissue
+from scripts.training.reference_features import reference_features
 from scripts.training.starting_weights import starting_weights
 
 VERSION = "1.3"
@@ -125,9 +125,11 @@ def train(
     with Progress() as progress:
         fits = plan.folds * plan.repetitions + 1
         task = progress.add_task("Training", total=fits * recipe.steps)
-        judged = run.cross_validate(plan.folds, plan.repetitions, lambda: progress.advance(task))
+        predictions = run.cross_validate(
+            plan.folds, plan.repetitions, lambda: progress.advance(task)
+        )
         trunk, classifier = run.final(lambda: progress.advance(task))
-    known, limits = known_tissue(trunk.cpu(), samples)
+    references, limits = reference_features(trunk.cpu(), samples)
     about = {
         "preprocessing": {
             "width": recipe.width,
@@ -135,8 +137,8 @@ def train(
             "mean": MEAN,
             "std": STD,
         },
-        "activation_maxima": calibrate(trunk, samples, recipe),
-        "decision_rule": vars(decision_rule(judged)),
+        "activation_maxima": activation_ranges(trunk, samples, recipe),
+        "decision_rule": vars(decision_rule(predictions)),
         "tissue_limits": vars(limits),
         "training": {
             **summary(data),
@@ -146,13 +148,13 @@ def train(
             "recipe": asdict(recipe),
         },
     }
-    write_whole(destination / OUT_OF_FOLD, judged.to_json().encode())
+    write_whole(destination / OUT_OF_FOLD, predictions.to_json().encode())
     write_model(
         destination,
         {
             "weights": ("weights.safetensors", save(half(trunk))),
             "svm": ("svm.pkl", pickle.dumps(classifier.shipped())),
-            "known": ("known.safetensors", save_arrays({"vectors": known})),
+            "known": ("known.safetensors", save_arrays({"vectors": references})),
         },
         about,
     )

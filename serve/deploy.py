@@ -22,7 +22,7 @@ from serve.errors import (
 )
 from serve.management import Management
 from serve.probe import probe
-from serve.restart import Served
+from serve.restart import ServedArchive
 from serve.settings import Settings
 
 DRAIN_SECONDS = 120
@@ -98,7 +98,7 @@ def make_default(settings: Settings, version: str) -> None:
     """
     management = Management.from_settings(settings)
     management.set_default(version)
-    Served.record(settings, management.version(version).archive)
+    ServedArchive.record(settings, management.version(version).archive)
 
 
 def roll_back(settings: Settings, step: Step) -> str:
@@ -115,7 +115,7 @@ def roll_back(settings: Settings, step: Step) -> str:
     ServeError
         See `deploy`.
     """
-    previous = Served.read(settings).previous
+    previous = ServedArchive.read(settings).previous
     if previous is None:
         raise NothingToRollBackTo(
             "No other archive was served before. Choose one: python -m breakhis deploy ARCHIVE"

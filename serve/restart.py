@@ -10,7 +10,7 @@ RECORD = "served.json"
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedArchive:
     """Two file names in the model store.
 
     Attributes
@@ -25,7 +25,7 @@ class Served:
     previous: str | None = None
 
     @classmethod
-    def read(cls, settings: Settings) -> "Served":
+    def read(cls, settings: Settings) -> "ServedArchive":
         """Read the record; ``breakhis.mar`` where nothing else was ever made the default."""
         try:
             return cls(**json.loads((settings.run_dir / RECORD).read_text("utf-8")))

@@ -13,7 +13,7 @@ from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused,
 from serve.frontend import SCRATCH
 from serve.management import Management
 from serve.ports import require_free
-from serve.restart import Served
+from serve.restart import ServedArchive
 from serve.settings import ROOT, Settings
 from serve.supervisor import arguments, end, group
 
@@ -138,7 +138,7 @@ class TorchServe:
 
     @property
     def _archive(self) -> Path:
-        return self.settings.model_store / Served.read(self.settings).archive
+        return self.settings.model_store / ServedArchive.read(self.settings).archive
 
     def _prepare_run_dir(self) -> None:
         settings = self.settings

@@ -14,7 +14,7 @@ from rich.text import Text
 from bulk.errors import ModelUnusable, NothingToScore, WorkerEnded
 from bulk.images import summary, table, workers
 from bulk.images.listing import find_images
-from bulk.images.state import Ledger
+from bulk.images.state import ScoringState
 from bulk.images.summary import Patient
 from bulk.images.table import Engine, Row
 from bulk.names import printable
@@ -66,31 +66,31 @@ def score(
     console = Console(stderr=True)
     try:
         model, manifest = read_manifest(model_store)
-        with closing(Ledger(out, model)) as ledger:
+        with closing(ScoringState(out, model)) as state:
             with console.status("Looking for images"):
-                ledger.note(find_images(images))
-            _announce(ledger, console)
+                state.note(find_images(images))
+            _announce(state, console)
             try:
-                _score_pending(ledger, model, _engine(model_store, processes, ray), console)
+                _score_pending(state, model, _engine(model_store, processes, ray), console)
             except KeyboardInterrupt:
                 console.print("Stopped. The same command goes on from here.")
                 return 1
-            table.write(out, ledger.rows("file"))
+            table.write(out, state.rows("file"))
             patients = summary.summarise(
-                ledger.rows("patient, file"), DecisionRule(**manifest["decision_rule"])
+                state.rows("patient, file"), DecisionRule(**manifest["decision_rule"])
             )
             of_patients = out.with_suffix(".patients.csv")
             _print_patients(summary.write(of_patients, patients))
-            refused = _print_refused(ledger)
+            refused = _print_refused(state)
             print(f"Files     {out}\nPatients  {of_patients}\n{RESEARCH_ONLY}")
-            ledger.clear()
+            state.clear()
     except BadModel as error:
         raise ModelUnusable(str(error)) from None
     return 2 if refused else 0
 
 
-def _announce(ledger: Ledger, console: Console) -> None:
-    listed, pending, others = ledger.count()
+def _announce(state: ScoringState, console: Console) -> None:
+    listed, pending, others = state.count()
     if not listed:
         raise NothingToScore("There is no image there. Name a folder that holds some.")
     console.print(f"{listed:,} files, {listed - pending:,} of them scored already", highlight=False)
@@ -110,19 +110,19 @@ def _engine(
 
 
 def _score_pending(
-    ledger: Ledger, model: ModelId, engine: AbstractContextManager[Engine], console: Console
+    state: ScoringState, model: ModelId, engine: AbstractContextManager[Engine], console: Console
 ) -> None:
-    _, pending, _ = ledger.count()
+    _, pending, _ = state.count()
     if not pending:
         return
     with engine as score_chunks, Progress(pending, "files", console) as progress:
         for size in CHUNKS:
-            for rows in score_chunks(ledger.pending(size)):
-                ledger.add(rows)
+            for rows in score_chunks(state.pending(size)):
+                state.add(rows)
                 progress.advance(len(rows))
-    for images in ledger.pending(CHUNKS[0]):
+    for images in state.pending(CHUNKS[0]):
         error = WorkerEnded("Every worker that read this file ended. Look at it with care.")
-        ledger.add([Row.refused(image, error, model) for image in images])
+        state.add([Row.refused(image, error, model) for image in images])
 
 
 def _print_patients(patients: Iterator[Patient]) -> None:
@@ -148,8 +148,8 @@ def _print_patients(patients: Iterator[Patient]) -> None:
         console.print(f"and {more:,} more patients", highlight=False)
 
 
-def _print_refused(ledger: Ledger) -> int:
-    number, first = ledger.refused(LISTED)
+def _print_refused(state: ScoringState) -> int:
+    number, first = state.refused(LISTED)
     console = Console(stderr=True)
     for row in first:
         console.print(

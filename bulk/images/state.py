@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS scored (
 INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in Row._fields)})"
 
 
-class Ledger:
+class ScoringState:
     """The state of scoring into one table.
 
     Parameters

@@ -29,11 +29,11 @@ def to_csv(scored: Sequence[ScoredField]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    for place, answer in scored:
+    for tile, answer in scored:
         warnings = " ".join(warning.code for warning in answer.warnings)
         writer.writerow(
             [
-                *place,
+                *tile,
                 *(answer.verdict, answer.label, answer.probability, answer.decision, warnings),
                 *(answer.model.name, answer.model.version, answer.model.sha256),
                 RESEARCH_ONLY,
@@ -58,9 +58,9 @@ def to_geojson(scored: Sequence[ScoredField]) -> bytes:
 
 
 def _feature(scored: ScoredField) -> dict[str, Any]:
-    place, answer = scored
-    left, top = place.x, place.y
-    right, bottom = left + place.width, top + place.height
+    tile, answer = scored
+    left, top = tile.x, tile.y
+    right, bottom = left + tile.width, top + tile.height
     corners = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
     return {
         "type": "Feature",

@@ -51,12 +51,12 @@ class HeatMap:
 
     def add(self, scored: ScoredField) -> None:
         """Draw one more field."""
-        place, answer = scored
+        tile, answer = scored
         across, down = self._shrink
-        first = round(place.x / across), round(place.y / down)
+        first = round(tile.x / across), round(tile.y / down)
         last = (
-            round((place.x + place.width) / across) - 1,
-            round((place.y + place.height) / down) - 1,
+            round((tile.x + tile.width) / across) - 1,
+            round((tile.y + tile.height) / down) - 1,
         )
         _draw(self.layer, first, last, answer.verdict, answer.probability)
 

@@ -19,7 +19,7 @@ from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import Judge, ScoredField, score
 from bulk.slides.slide import Slide
 from bulk.slides.summary import EXPLORATORY, Summary
-from bulk.slides.tiles import find_places
+from bulk.slides.tiles import find_tiles
 from handler import RESEARCH_ONLY
 from handler.engines import AUTO
 from handler.errors import BadModel
@@ -54,12 +54,12 @@ def judge_slide(model_store: Path, path: Path, folder: Path | None = None) -> in
         model = _open_model(model_store)
         with console.status("Looking for tissue"):
             overview = slide.overview()
-            places = find_places(slide, overview, model.tissue_limits.min_tissue)
+            tiles = find_tiles(slide, overview, model.tissue_limits.min_tissue)
         heat_map = HeatMap(slide, overview)
         scored: list[ScoredField] = []
         with (
-            Progress(len(places), "fields", console) as progress,
-            closing(score(slide, places, _judge(model))) as fields,
+            Progress(len(tiles), "fields", console) as progress,
+            closing(score(slide, tiles, _judge(model))) as fields,
         ):
             for each in fields:
                 scored.append(each)

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 
 from bulk.patient import Answer
-from bulk.slides.slide import Place, Slide
+from bulk.slides.slide import Slide, Tile
 from handler.identity import ModelId
 from handler.warning import ImageWarning
 
@@ -35,13 +35,11 @@ Judge = Callable[[Sequence[np.ndarray]], Sequence[FieldAnswer]]
 class ScoredField(NamedTuple):
     """A field of the slide and what the model says of it."""
 
-    place: Place
+    tile: Tile
     answer: FieldAnswer
 
 
-def score(
-    slide: Slide, places: Sequence[Place], judge: Judge
-) -> Generator[ScoredField, None, None]:
+def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[ScoredField, None, None]:
     """Judge fields, a batch at a time.
 
     Closing the generator ends the work; close it before the slide, which its threads read.
@@ -49,13 +47,13 @@ def score(
     Parameters
     ----------
     slide : Slide
-    places : sequence of Place
+    tiles : sequence of Tile
     judge : Judge
 
     Yields
     ------
     ScoredField
-        In the order of `places`.
+        In the order of `tiles`.
 
     Raises
     ------
@@ -63,12 +61,12 @@ def score(
         The slide is damaged.
     """
     pool = ThreadPoolExecutor(joblib.cpu_count())
-    reading: deque[tuple[Place, Future[np.ndarray]]] = deque()
-    remaining = iter(places)
+    reading: deque[tuple[Tile, Future[np.ndarray]]] = deque()
+    remaining = iter(tiles)
 
     def read_on(fields: int) -> None:
-        for place in islice(remaining, fields):
-            reading.append((place, pool.submit(slide.field, place)))
+        for tile in islice(remaining, fields):
+            reading.append((tile, pool.submit(slide.field, tile)))
 
     try:
         read_on(AHEAD)
@@ -76,7 +74,7 @@ def score(
             batch = [reading.popleft() for _ in range(min(BATCH, len(reading)))]
             read_on(len(batch))
             answers = judge([field.result() for _, field in batch])
-            for (place, _), answer in zip(batch, answers, strict=True):
-                yield ScoredField(place, answer)
+            for (tile, _), answer in zip(batch, answers, strict=True):
+                yield ScoredField(tile, answer)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -32,7 +32,7 @@ BLOCK_SIDE = 2048
 ROUNDING = 1.01
 
 
-class Place(NamedTuple):
+class Tile(NamedTuple):
     """Where a field lies: in the grid, and in pixels of level 0."""
 
     row: int
@@ -144,7 +144,7 @@ class Slide:
                 block[:] = self._read(corner, size, (columns, rows), level)
         return overview
 
-    def field(self, place: Place) -> np.ndarray:
+    def field(self, tile: Tile) -> np.ndarray:
         """Return one field at the scale of the training fields.
 
         Raises
@@ -157,10 +157,10 @@ class Slide:
         ndarray of uint8, shape (460, 700, 3)
             RGB; white where the slide ends or holds nothing.
         """
-        across, down = place.width / FIELD_WIDTH, place.height / FIELD_HEIGHT
+        across, down = tile.width / FIELD_WIDTH, tile.height / FIELD_HEIGHT
         level = self._slide.get_best_level_for_downsample(ROUNDING * min(across, down))
-        size = place.width, place.height
-        return self._read((place.x, place.y), size, (FIELD_WIDTH, FIELD_HEIGHT), level)
+        size = tile.width, tile.height
+        return self._read((tile.x, tile.y), size, (FIELD_WIDTH, FIELD_HEIGHT), level)
 
     def _overview_level(self) -> tuple[float, int]:
         shrink = max(1.0, self.width / OVERVIEW_SIDE, self.height / OVERVIEW_SIDE)

@@ -8,13 +8,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmarking.services import Running
+from scripts.benchmarking.services import RunningService
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
 
 
 @dataclass(frozen=True)
-class Seen:
+class LoadResult:
     """What came of a load.
 
     Attributes
@@ -36,19 +36,19 @@ class Seen:
 
 
 def send(
-    running: Running,
+    running: RunningService,
     images: Path,
     connections: int,
     seconds: float,
     warm_up: float,
     *,
     rate: float | None = None,
-) -> Seen:
+) -> LoadResult:
     """Send image after image.
 
     Parameters
     ----------
-    running : Running
+    running : RunningService
     images : Path
         Folder of the images, which are sent in turn.
     connections : int
@@ -89,4 +89,4 @@ def send(
         )
         if not report.exists():
             raise ScriptError(f"Locust failed. It said last:\n{finished.stderr[-2000:]}")
-        return Seen(**json.loads(report.read_text("utf-8")))
+        return LoadResult(**json.loads(report.read_text("utf-8")))

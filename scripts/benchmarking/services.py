@@ -29,7 +29,7 @@ PEERS = "scripts.benchmarking.peers"
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningService:
     """A service that answers.
 
     Attributes
@@ -52,7 +52,7 @@ class Running:
     as_form: bool = False
 
 
-Start = Callable[[bytes], AbstractContextManager[Running]]
+Start = Callable[[bytes], AbstractContextManager[RunningService]]
 
 
 def resident_mb(process: psutil.Process) -> dict[str, float]:
@@ -68,7 +68,7 @@ def resident_mb(process: psutil.Process) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def own(image: bytes) -> Iterator[Running]:
+def own(image: bytes) -> Iterator[RunningService]:
     """Run the service as ``python -m breakhis start`` runs it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         settings = Settings(
@@ -88,7 +88,7 @@ def own(image: bytes) -> Iterator[Running]:
                 raise ScriptError(
                     "The service does not answer. Try it with: python -m breakhis start"
                 )
-            yield Running(url, process, time.perf_counter() - began, headers)
+            yield RunningService(url, process, time.perf_counter() - began, headers)
         finally:
             torchserve.stop()
 
@@ -97,7 +97,7 @@ def stock(workers: int, threads: int) -> Start:
     """TorchServe with its own image classifier, batches of 8."""
 
     @contextlib.contextmanager
-    def start(image: bytes) -> Iterator[Running]:
+    def start(image: bytes) -> Iterator[RunningService]:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             store = Path(folder)
             config = (
@@ -139,7 +139,7 @@ def litserve(workers: int, threads: int) -> Start:
     """LitServe with dynamic batching."""
 
     @contextlib.contextmanager
-    def start(image: bytes) -> Iterator[Running]:
+    def start(image: bytes) -> Iterator[RunningService]:
         port = free_port()
         module = f"{PEERS}.litserve_app"
         command = [sys.executable, "-m", module, str(port), str(workers), str(threads)]
@@ -151,7 +151,7 @@ def litserve(workers: int, threads: int) -> Start:
 
 
 @contextlib.contextmanager
-def flask(image: bytes) -> Iterator[Running]:
+def flask(image: bytes) -> Iterator[RunningService]:
     """Run the plain Flask application."""
     port = free_port()
     command = [sys.executable, "-m", f"{PEERS}.flask_app", str(port)]
@@ -169,7 +169,7 @@ def body(image: bytes, as_form: bool) -> tuple[bytes, str]:
 @contextlib.contextmanager
 def _spawned(
     command: list[str], url: str, image: bytes, environment: dict[str, str], as_form: bool = False
-) -> Iterator[Running]:
+) -> Iterator[RunningService]:
     began = time.perf_counter()
     with tempfile.TemporaryFile() as console:
         process = subprocess.Popen(
@@ -185,7 +185,7 @@ def _spawned(
                 console.seek(0)
                 last = console.read().decode(errors="replace")[-2000:]
                 raise ScriptError(f"{' '.join(command)} does not answer. It said last:\n{last}")
-            yield Running(url, family, time.perf_counter() - began, as_form=as_form)
+            yield RunningService(url, family, time.perf_counter() - began, as_form=as_form)
         finally:
             # Told to end, LitServe never does.
             for member in [family, *family.children(recursive=True)]:

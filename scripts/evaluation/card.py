@@ -110,9 +110,9 @@ images of a patient are. With 8-bit integers, {rejected_8_bit} images were rejec
 
 Other pictures were drawn, came with Python packages, or are the real images above, stained
 otherwise by computation or blurred. None of them set a limit. AUROC of the distance over all of
-them: {rejection_auroc:.3f}. In brackets: with 8-bit integers.
+them: {ood_auroc:.3f}. In brackets: with 8-bit integers.
 
-{negatives}
+{ood_pictures}
 
 ![Distance from the training fields](plots/rejection.svg)
 
@@ -197,8 +197,8 @@ def model_card(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     low, high = rule["abstain"]
     at_40x = evaluation["magnifications"]["40X"]
     image, heatmap, engine = at_40x["image"], evaluation["heatmap"], evaluation["engine"]
-    rejection = evaluation["rejection"]
-    real = rejection["real"]
+    ood = evaluation["rejection"]
+    real = ood["real"]
     return TEMPLATE.format(
         version=manifest["version"],
         n_benign=patients["benign"],
@@ -234,8 +234,8 @@ def model_card(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
         patients_flagged=_count(real["patients_flagged"]),
         rejected_8_bit=real["images_rejected"]["count_8_bit"],
         flagged_8_bit=real["images_flagged"]["count_8_bit"],
-        rejection_auroc=rejection["auroc"],
-        negatives=_negatives(rejection["negatives"]),
+        ood_auroc=ood["auroc"],
+        ood_pictures=_ood_pictures(ood["negatives"]),
         engine_fields=engine["fields"],
         engine_labels=engine["labels_changed"],
         engine_verdicts=engine["verdicts_changed"],
@@ -286,7 +286,7 @@ def _robustness(robustness: dict[str, Any]) -> str:
     return _table(["change", "AUC, change", "labels changed", "verdicts changed"], rows)
 
 
-def _negatives(negatives: dict[str, dict[str, Any]]) -> str:
+def _ood_pictures(kinds: dict[str, dict[str, Any]]) -> str:
     rows = [
         [
             kind,
@@ -295,7 +295,7 @@ def _negatives(negatives: dict[str, dict[str, Any]]) -> str:
             f"{n['rejected']:.0%} ({n['rejected_8_bit']:.0%})",
             f"{n['flagged']:.0%} ({n['flagged_8_bit']:.0%})",
         ]
-        for kind, n in negatives.items()
+        for kind, n in kinds.items()
     ]
     header = ["kind", "pictures, all folds", "AUROC", "rejected", "rejected or warned of"]
     return _table(header, rows)

@@ -22,7 +22,7 @@ from handler.model import Model
 from scripts.evaluation.figures import draw_images, interval
 from scripts.evaluation.held_out import HeldOut
 from scripts.training.breakhis import UM_PER_PIXEL
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 N_CONTROLS = 2
@@ -32,7 +32,7 @@ BLUR_UM = 15.0
 FEATHER_UM = 4.0
 
 
-def faithfulness(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
+def faithfulness(fields: list[HeldOut], predictions: OutOfFoldPredictions) -> dict[str, Any]:
     """Measure deletion and insertion on every field; see `curves`.
 
     Returns
@@ -49,7 +49,7 @@ def faithfulness(fields: list[HeldOut], judged: Judged) -> dict[str, Any]:
         "deletion_gain": (table["deletion_control"] - table["deletion"]).mean(axis=1),
         "insertion_gain": (table["insertion"] - table["insertion_control"]).mean(axis=1),
     }
-    drawn = draw_images(judged)
+    drawn = draw_images(predictions)
     result: dict[str, Any] = {"fields": len(fields), "share": list(SHARES)}
     result |= {name: values.mean(axis=0).tolist() for name, values in table.items()}
     for name, gain in gains.items():

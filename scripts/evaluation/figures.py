@@ -11,27 +11,31 @@ import numpy as np
 from rich.progress import track
 
 from handler.decision import DecisionRule
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 N_BOOTSTRAP = 2000
 N_BINS = 10
 
 
-def from_decisions(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:
+def from_decisions(
+    predictions: OutOfFoldPredictions, probabilities: np.ndarray, rule: DecisionRule
+) -> dict[str, Any]:
     """Measure what follows from the decisions of the cross-validation alone."""
     magnifications = {}
-    for m in track(np.unique(judged.magnifications).tolist(), "Bootstrap  "):
-        own = judged.magnifications == m
-        at = judged.only(own)
+    for m in track(np.unique(predictions.magnifications).tolist(), "Bootstrap  "):
+        own = predictions.magnifications == m
+        at = predictions.only(own)
         if len(set(at.malignant)) == 2:
             measured: dict[str, Any] = figures(at, probabilities[:, own], rule)
             measured["image"]["calibration_noise"] = calibration_noise(probabilities[0, own])
             measured["tumour_types"] = by_tumour_type(at, rule)
             magnifications[f"{m}X"] = measured
-    return {"repetitions": len(judged.decisions), "magnifications": magnifications}
+    return {"repetitions": len(predictions.decisions), "magnifications": magnifications}
 
 
-def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> dict[str, Any]:
+def figures(
+    predictions: OutOfFoldPredictions, probabilities: np.ndarray, rule: DecisionRule
+) -> dict[str, Any]:
     """Measure by image and by patient.
 
     A patient's decision and probability are the means over the images. Intervals of
@@ -40,7 +44,7 @@ def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> di
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         Of both classes.
     probabilities : ndarray, shape (repetitions, n)
     rule : DecisionRule
@@ -52,20 +56,20 @@ def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> di
         ``image`` and ``patient``: counts, and for each measure ``value``, ``interval``
         and ``repetitions``, its value in each of them.
     """
-    members = judged.members()
-    of_class = np.array([judged.malignant[own[0]] for own in members])
-    mean_decision = _means(judged.decisions, members)
+    members = predictions.members()
+    of_class = np.array([predictions.malignant[own[0]] for own in members])
+    mean_decision = _means(predictions.decisions, members)
     mean_probability = _means(probabilities, members)
     # Patient recognition rate: the mean over patients of the share of their images that
     # are classified rightly. Reference: Spanhol et al., IEEE TBME 2016, section IV.
-    recognised = _means((judged.decisions >= rule.threshold) == judged.malignant, members)
+    recognised = _means((predictions.decisions >= rule.threshold) == predictions.malignant, members)
 
     def by_image(of: np.ndarray, repetition: int) -> dict[str, float]:
         own = np.concatenate([members[i] for i in of])
         return measure(
-            judged.decisions[repetition, own],
+            predictions.decisions[repetition, own],
             probabilities[repetition, own],
-            judged.malignant[own],
+            predictions.malignant[own],
             rule,
         )
 
@@ -76,10 +80,10 @@ def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> di
         return {**measured, "recognition_rate": float(recognised[repetition, of].mean())}
 
     drawn = draw_patients(of_class)
-    repetitions = range(len(judged.decisions))
+    repetitions = range(len(predictions.decisions))
     result: dict[str, dict[str, Any]] = {}
     for level, measured, classes in (
-        ("image", by_image, judged.malignant),
+        ("image", by_image, predictions.malignant),
         ("patient", by_patient, of_class),
     ):
         each = [measured(np.arange(len(members)), r) for r in repetitions]
@@ -95,7 +99,9 @@ def figures(judged: Judged, probabilities: np.ndarray, rule: DecisionRule) -> di
     return result
 
 
-def by_tumour_type(judged: Judged, rule: DecisionRule) -> dict[str, dict[str, Any]]:
+def by_tumour_type(
+    predictions: OutOfFoldPredictions, rule: DecisionRule
+) -> dict[str, dict[str, Any]]:
     """Measure the share of images that are labelled rightly, type by type.
 
     Returns
@@ -105,8 +111,8 @@ def by_tumour_type(judged: Judged, rule: DecisionRule) -> dict[str, dict[str, An
         ``value`` and ``interval``; no interval where there is but one patient.
     """
     result = {}
-    for tumour_type in np.unique(judged.tumour_types).tolist():
-        own = judged.only(judged.tumour_types == tumour_type)
+    for tumour_type in np.unique(predictions.tumour_types).tolist():
+        own = predictions.only(predictions.tumour_types == tumour_type)
         right = ((own.decisions >= rule.threshold) == own.malignant).mean(axis=0)
         n_patients = len(own.members())
         accuracy: dict[str, Any] = {"value": float(right.mean())}
@@ -138,10 +144,10 @@ def draw_patients(of_class: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def draw_images(judged: Judged) -> list[np.ndarray]:
+def draw_images(predictions: OutOfFoldPredictions) -> list[np.ndarray]:
     """Draw patients as `draw_patients` does, and return the indices of all their images."""
-    members = judged.members()
-    of_class = np.array([judged.malignant[own[0]] for own in members])
+    members = predictions.members()
+    of_class = np.array([predictions.malignant[own[0]] for own in members])
     return [np.concatenate([members[i] for i in patients]) for patients in draw_patients(of_class)]
 
 

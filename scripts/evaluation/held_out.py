@@ -14,18 +14,18 @@ from handler.openvino_engine import OpenVinoEngine
 from handler.svm import Svm
 from scripts.errors import NoCheckpoints
 from scripts.paths import OUT_OF_FOLD
-from scripts.training.activation_ranges import calibrate
+from scripts.training.activation_ranges import activation_ranges
 from scripts.training.breakhis import BreakHis, FieldImage, Sample, read
 from scripts.training.crossval import FITS, fold_name, open_fold
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import Recipe
-from scripts.training.reference_features import known_tissue
+from scripts.training.reference_features import reference_features
 
 
 class HeldOut(NamedTuple):
     """A 40X field, the model of the fold that held its patient out, and its answers.
 
-    The fast answer is that of the 8-bit engine, calibrated on the training patients.
+    The fast answer is that of the 8-bit engine, whose ranges are those of the training patients.
     """
 
     model: Model
@@ -36,7 +36,11 @@ class HeldOut(NamedTuple):
 
 
 def held_out_fields(
-    root: Path, work: Path, manifest: dict[str, Any], judged: Judged, chosen: Judged
+    root: Path,
+    work: Path,
+    manifest: dict[str, Any],
+    predictions: OutOfFoldPredictions,
+    chosen: OutOfFoldPredictions,
 ) -> list[HeldOut]:
     """Open the models of the first repetition, each beside the fields it never saw.
 
@@ -47,10 +51,10 @@ def held_out_fields(
     work : Path
         Folder with the checkpoints.
     manifest : dict
-    judged : Judged
+    predictions : OutOfFoldPredictions
         All images.
-    chosen : Judged
-        The 40X images of `judged` whose fields are wanted.
+    chosen : OutOfFoldPredictions
+        The 40X images of `predictions` whose fields are wanted.
 
     Raises
     ------
@@ -62,7 +66,7 @@ def held_out_fields(
         fold: fold_models(
             work / FITS / fold_name(0, fold, manifest["training"]["folds"]),
             manifest,
-            [images[name] for name in judged.names[judged.folds[0] != fold]],
+            [images[name] for name in predictions.names[predictions.folds[0] != fold]],
         )
         for fold in np.unique(chosen.folds[0]).tolist()
     }
@@ -96,13 +100,13 @@ def fold_models(
     recipe = Recipe(**manifest["training"]["recipe"])
     size = recipe.width, recipe.height
     samples = [Sample(image, read(image, *size)) for image in training]
-    maxima = calibrate(trunk, samples, recipe)
-    known, limits = known_tissue(trunk, samples)
+    maxima = activation_ranges(trunk, samples, recipe)
+    references, limits = reference_features(trunk, samples)
     manifest = {**manifest, "tissue_limits": vars(limits)}
     identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
     svm = Svm(classifier.shipped())
     reference, fast = (
-        Model(identity, manifest, engine, svm, known, evaluation={}, card="", plots={})
+        Model(identity, manifest, engine, svm, references, evaluation={}, card="", plots={})
         for engine in (TorchEngine(trunk), OpenVinoEngine(trunk, size, 2, maxima))
     )
     return reference, fast

@@ -11,8 +11,8 @@ from handler.model import Include, Model
 from handler.tissue import distances
 from scripts.evaluation.figures import area_under_roc
 from scripts.evaluation.held_out import HeldOut
-from scripts.evaluation.ood_pictures import CHANGES, negatives
-from scripts.training.out_of_fold import Judged
+from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Passed through the trunk at a time.
 BATCH = 16
@@ -46,7 +46,7 @@ class Outcomes(NamedTuple):
     flagged: np.ndarray
 
 
-def rejection(folds: list[Fold]) -> dict[str, Any]:
+def ood_detection(folds: list[Fold]) -> dict[str, Any]:
     """Measure the checks on held-out fields and on pictures of other things.
 
     Every fold's model, with the limits that its training patients set, sees its own
@@ -63,7 +63,7 @@ def rejection(folds: list[Fold]) -> dict[str, Any]:
         and the shares ``rejected``, ``flagged``, ``rejected_8_bit`` and ``flagged_8_bit``.
         A distance is its 5 %, 50 % and 95 % quantile, as a share of the limit.
     """
-    others = negatives()
+    others = ood_pictures()
     seen: dict[str, list[tuple[Outcomes, Outcomes]]] = {}
     for fold in track(folds, "Rejection  "):
         changed = {name: [change(p) for p in fold.fields] for name, change in CHANGES.items()}
@@ -99,10 +99,10 @@ def rejection(folds: list[Fold]) -> dict[str, Any]:
     }
 
 
-def by_fold(fields: list[HeldOut], judged: Judged) -> list[Fold]:
-    """Sort the fields by the fold that held them out; `judged` are the same, in this order."""
+def by_fold(fields: list[HeldOut], predictions: OutOfFoldPredictions) -> list[Fold]:
+    """Sort the fields by the fold that held them out; `predictions` are the same, in this order."""
     folds: dict[str, Fold] = {}
-    for field, patient in zip(fields, judged.patients.tolist(), strict=True):
+    for field, patient in zip(fields, predictions.patients.tolist(), strict=True):
         name = field.model.identity.sha256
         fold = folds.setdefault(name, Fold(field.model, field.fast, [], []))
         fold.fields.append(field.pixels)
@@ -122,7 +122,7 @@ def outcomes(model: Model, pictures: list[np.ndarray]) -> Outcomes:
     ]
     vectors = np.array([answer.features for answer in answers])
     return Outcomes(
-        distances(vectors, model.known) / model.tissue_limits.max_distance,
+        distances(vectors, model.reference_features) / model.tissue_limits.max_distance,
         np.array([answer.verdict == "rejected" for answer in answers]),
         np.array([any(w.code != SHAPE for w in answer.warnings) for answer in answers]),
     )

@@ -44,7 +44,7 @@ PAGES = {("scikit-image", "skimage/data"): ("page.png", "text.png")}
 OTHER_SUBJECTS = {("scikit-image", "skimage/data"): ("ihc.png", "cell.png", "retina.jpg")}
 
 
-def negatives() -> dict[str, list[Pixels]]:
+def ood_pictures() -> dict[str, list[Pixels]]:
     """Draw and read the pictures that are not made of a real field.
 
     Returns

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 
 from handler.decision import DecisionRule
 from scripts.evaluation.figures import N_BINS
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Okabe and Ito's blue and vermillion: they can be told apart by colour-blind people.
 BLUE, VERMILLION = "#0072B2", "#D55E00"
@@ -20,40 +20,43 @@ matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", 
 
 
 def draw(
-    judged: Judged, probabilities: np.ndarray, rule: DecisionRule, evaluation: dict[str, Any]
+    predictions: OutOfFoldPredictions,
+    probabilities: np.ndarray,
+    rule: DecisionRule,
+    evaluation: dict[str, Any],
 ) -> dict[str, bytes]:
     """Draw every plot.
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         All magnifications.
     probabilities : ndarray, shape (repetitions, n)
     rule : DecisionRule
     evaluation : dict
-        With the figures of the heat map's check and of the rejection.
+        With the figures of the heat map's check and of the out-of-distribution check.
 
     Returns
     -------
     dict of str to bytes
         SVG by file name.
     """
-    at_40x = judged.at(40)
+    at_40x = predictions.at(40)
     return {
         "roc.svg": roc(at_40x),
-        "calibration.svg": calibration(at_40x, probabilities[:, judged.magnifications == 40]),
+        "calibration.svg": calibration(at_40x, probabilities[:, predictions.magnifications == 40]),
         "confusion.svg": confusion(at_40x, rule),
         "deletion.svg": deletion(evaluation["heatmap"]),
-        "rejection.svg": rejection(evaluation["rejection"]),
+        "rejection.svg": ood_distance(evaluation["rejection"]),
     }
 
 
-def roc(judged: Judged) -> bytes:
+def roc(predictions: OutOfFoldPredictions) -> bytes:
     """ROC curves of 40X images and patients, one for each repetition.
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         40X images.
 
     Returns
@@ -61,13 +64,13 @@ def roc(judged: Judged) -> bytes:
     bytes
         SVG.
     """
-    members = judged.members()
-    of_class = np.array([judged.malignant[own[0]] for own in members])
+    members = predictions.members()
+    of_class = np.array([predictions.malignant[own[0]] for own in members])
     figure, axes = _square()
-    for r, decisions in enumerate(judged.decisions):
+    for r, decisions in enumerate(predictions.decisions):
         means = np.array([decisions[own].mean() for own in members])
         for values, classes, colour, name in (
-            (decisions, judged.malignant, BLUE, "images"),
+            (decisions, predictions.malignant, BLUE, "images"),
             (means, of_class, VERMILLION, "patients"),
         ):
             false_alarms, found, _ = roc_curve(classes, values)
@@ -78,12 +81,12 @@ def roc(judged: Judged) -> bytes:
     return _svg(figure)
 
 
-def calibration(judged: Judged, probabilities: np.ndarray) -> bytes:
+def calibration(predictions: OutOfFoldPredictions, probabilities: np.ndarray) -> bytes:
     """Share of malignant images against the probability given, 40X, all repetitions.
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         40X images.
     probabilities : ndarray, shape (repetitions, n)
 
@@ -93,7 +96,7 @@ def calibration(judged: Judged, probabilities: np.ndarray) -> bytes:
         SVG; the area of a dot stands for the number of images.
     """
     given = probabilities.ravel()
-    malignant = np.tile(judged.malignant, len(probabilities))
+    malignant = np.tile(predictions.malignant, len(probabilities))
     bins = np.minimum((given * N_BINS).astype(int), N_BINS - 1)
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color="grey", lw=0.7, ls=":")
@@ -109,12 +112,12 @@ def calibration(judged: Judged, probabilities: np.ndarray) -> bytes:
     return _svg(figure)
 
 
-def confusion(judged: Judged, rule: DecisionRule) -> bytes:
+def confusion(predictions: OutOfFoldPredictions, rule: DecisionRule) -> bytes:
     """Verdicts of 40X images by class, in percent of the class, mean of the repetitions.
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         40X images.
     rule : DecisionRule
 
@@ -124,10 +127,10 @@ def confusion(judged: Judged, rule: DecisionRule) -> bytes:
         SVG.
     """
     low, high = rule.abstain
-    verdict = 1 + (judged.decisions > high).astype(int) - (judged.decisions < low)
+    verdict = 1 + (predictions.decisions > high).astype(int) - (predictions.decisions < low)
     shares = np.array(
         [
-            [(verdict[:, judged.malignant == c] == v).mean() for v in (0, 1, 2)]
+            [(verdict[:, predictions.malignant == c] == v).mean() for v in (0, 1, 2)]
             for c in (False, True)
         ]
     )
@@ -171,13 +174,13 @@ def deletion(heatmap: dict[str, Any]) -> bytes:
     return _svg(figure)
 
 
-def rejection(measured: dict[str, Any]) -> bytes:
+def ood_distance(measured: dict[str, Any]) -> bytes:
     """How far real fields and other pictures are from the training fields, kind by kind.
 
     Parameters
     ----------
     measured : dict
-        The figures of the rejection.
+        The figures of `scripts.evaluation.ood_detection`.
 
     Returns
     -------

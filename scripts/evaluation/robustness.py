@@ -14,7 +14,7 @@ from scripts.evaluation.figures import area_under_roc, draw_images, interval
 from scripts.evaluation.held_out import HeldOut
 from scripts.training.augment import STAINS
 from scripts.training.breakhis import UM_PER_PIXEL
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 Pixels = np.ndarray
 
@@ -65,7 +65,9 @@ PERTURBATIONS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any]]:
+def robustness(
+    fields: list[HeldOut], predictions: OutOfFoldPredictions
+) -> dict[str, dict[str, Any]]:
     """Measure how perturbed pictures change AUC, labels and verdicts.
 
     Returns
@@ -74,7 +76,7 @@ def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any
         For each perturbation ``auc``, ``auc_change`` with ``value`` and ``interval``, and
         the shares ``labels_changed`` and ``verdicts_changed``.
     """
-    drawn = draw_images(judged)
+    drawn = draw_images(predictions)
     answers = [field.answer for field in fields]
     before = np.array([answer.decision for answer in answers])
     result = {}
@@ -84,11 +86,11 @@ def robustness(fields: list[HeldOut], judged: Judged) -> dict[str, dict[str, Any
         pairs = list(zip(answers, answers_after, strict=True))
 
         def change(of: np.ndarray, after: np.ndarray = after) -> float:
-            malignant = judged.malignant[of]
+            malignant = predictions.malignant[of]
             return area_under_roc(after[of], malignant) - area_under_roc(before[of], malignant)
 
         result[name] = {
-            "auc": area_under_roc(after, judged.malignant),
+            "auc": area_under_roc(after, predictions.malignant),
             "auc_change": {
                 "value": change(np.arange(len(after))),
                 "interval": interval([change(sample) for sample in drawn]),

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from rich.progress import track
 
-from handler.openvino_engine import Calibration
+from handler.openvino_engine import ActivationRanges
 from handler.resnet import Trunk
 from scripts.training.breakhis import Sample
 from scripts.training.field_svm import training_fields
 from scripts.training.recipe import Recipe
 
 
-def calibrate(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> list[float]:
+def activation_ranges(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> list[float]:
     """Measure the highest activations on training fields.
 
     The highest of all, not a quantile: cutting off one in ten thousand costs more than
@@ -27,7 +27,7 @@ def calibrate(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> list[float
         One pseudo-field is made of each patient and higher magnification.
     """
     fields, _ = training_fields(samples, replace(recipe, mosaics=1))
-    calibration = Calibration(trunk, (recipe.width, recipe.height))
-    for field in track(fields, "Calibrating"):
-        calibration.watch(field)
-    return calibration.maxima
+    ranges = ActivationRanges(trunk, (recipe.width, recipe.height))
+    for field in track(fields, "Activations"):
+        ranges.watch(field)
+    return ranges.maxima

@@ -8,13 +8,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from handler.decision import DecisionRule
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # No verdict where the calibrated chance that it is wrong is larger than this.
 TOLERATED_RISK = 0.3
 
 
-def decision_rule(judged: Judged) -> DecisionRule:
+def decision_rule(predictions: OutOfFoldPredictions) -> DecisionRule:
     """Derive the rule from decision values of patients that the model never saw.
 
     - Threshold: 0. The SVM is fitted with both classes of equal weight, so 0 is where
@@ -30,16 +30,16 @@ def decision_rule(judged: Judged) -> DecisionRule:
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         All magnifications.
     """
-    slope, intercept = _fit(judged, np.ones(len(judged.patients), bool))
+    slope, intercept = _fit(predictions, np.ones(len(predictions.patients), bool))
     certain = math.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
     low, high = (-certain - intercept) / slope, (certain - intercept) / slope
     return DecisionRule(0.0, (min(low, 0.0), max(high, 0.0)), slope, intercept)
 
 
-def held_out_probabilities(judged: Judged) -> np.ndarray:
+def held_out_probabilities(predictions: OutOfFoldPredictions) -> np.ndarray:
     """Calibrate each patient's decisions on all the other patients.
 
     The shipped calibration is fitted to every patient at hand, so its error can only
@@ -47,7 +47,7 @@ def held_out_probabilities(judged: Judged) -> np.ndarray:
 
     Parameters
     ----------
-    judged : Judged
+    predictions : OutOfFoldPredictions
         All magnifications.
 
     Returns
@@ -55,25 +55,25 @@ def held_out_probabilities(judged: Judged) -> np.ndarray:
     ndarray, shape (repetitions, n)
         Probabilities of malignancy.
     """
-    probabilities = np.empty_like(judged.decisions)
-    for own in judged.members():
-        others = np.ones(len(judged.patients), bool)
+    probabilities = np.empty_like(predictions.decisions)
+    for own in predictions.members():
+        others = np.ones(len(predictions.patients), bool)
         others[own] = False
-        slope, intercept = _fit(judged, others)
-        logits = slope * judged.decisions[:, own] + intercept
+        slope, intercept = _fit(predictions, others)
+        logits = slope * predictions.decisions[:, own] + intercept
         probabilities[:, own] = 1 / (1 + np.exp(-logits))
     return probabilities
 
 
-def _fit(judged: Judged, chosen: np.ndarray) -> tuple[float, float]:
-    malignant = judged.malignant[chosen]
-    weights = patient_weights(judged.patients[chosen], judged.magnifications[chosen])
+def _fit(predictions: OutOfFoldPredictions, chosen: np.ndarray) -> tuple[float, float]:
+    malignant = predictions.malignant[chosen]
+    weights = patient_weights(predictions.patients[chosen], predictions.magnifications[chosen])
     n_patients = weights.sum()
     for own in (malignant, ~malignant):
         weights[own] *= n_patients / 2 / weights[own].sum()
-    repetitions = len(judged.decisions)
+    repetitions = len(predictions.decisions)
     return fit_platt(
-        judged.decisions[:, chosen].ravel(),
+        predictions.decisions[:, chosen].ravel(),
         np.tile(malignant, repetitions),
         np.tile(weights / repetitions, repetitions),
     )

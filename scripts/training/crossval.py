@@ -20,7 +20,7 @@ from handler.whole_file import write_whole
 from scripts.training.breakhis import Sample, patient_folds
 from scripts.training.field_svm import FieldClassifier, decide, fit_svm
 from scripts.training.finetune import fine_tune
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
 
 SETTINGS = "settings.json"
@@ -62,7 +62,7 @@ class Run:
 
     def cross_validate(
         self, n_folds: int, n_repetitions: int, on_step: Callable[[], None]
-    ) -> Judged:
+    ) -> OutOfFoldPredictions:
         """Judge every image, once a repetition, with a model that never saw its patient.
 
         Each repetition deals the patients into other folds and trains with another seed.
@@ -78,7 +78,7 @@ class Run:
                 held_out = folds[r] == k
                 name = fold_name(r, k, n_folds)
                 decisions[r, held_out] = self.judge(name, ~held_out, held_out, seed, on_step)
-        return Judged(
+        return OutOfFoldPredictions(
             np.array([image.path.name for image in images]),
             np.array([image.patient for image in images]),
             np.array([image.tumour_type for image in images]),

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Judged:
+class OutOfFoldPredictions:
     """The decisions of a repeated cross-validation.
 
     Attributes
@@ -32,7 +32,7 @@ class Judged:
     decisions: np.ndarray
 
     @classmethod
-    def from_json(cls, text: str) -> "Judged":
+    def from_json(cls, text: str) -> "OutOfFoldPredictions":
         """Read what `to_json` has written."""
         rows = json.loads(text)
 
@@ -65,9 +65,9 @@ class Judged:
         ]
         return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
-    def only(self, chosen: np.ndarray) -> "Judged":
+    def only(self, chosen: np.ndarray) -> "OutOfFoldPredictions":
         """Keep the images that a mask of shape (n,) names."""
-        return Judged(
+        return OutOfFoldPredictions(
             self.names[chosen],
             self.patients[chosen],
             self.tumour_types[chosen],
@@ -77,7 +77,7 @@ class Judged:
             self.decisions[:, chosen],
         )
 
-    def at(self, magnification: int) -> "Judged":
+    def at(self, magnification: int) -> "OutOfFoldPredictions":
         """Keep the images of one magnification."""
         return self.only(self.magnifications == magnification)
 

@@ -1,4 +1,4 @@
-"""What a model holds for known tissue: features and limits, of its training fields alone."""
+"""Features and limits of the training fields, by which a model tells what is unlike them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from scripts.training.breakhis import FIELD_SIZE, Sample
 from scripts.training.field_svm import extract
 
 
-def known_tissue(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray, TissueLimits]:
+def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray, TissueLimits]:
     """Take features and limits from the 40X training fields.
 
     Parameters

@@ -14,7 +14,7 @@ from bulk.breakhis_names import patient_of
 from bulk.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
 from bulk.images import summary, table
 from bulk.images.listing import ImageFile, find_images, to_path, to_text
-from bulk.images.state import Ledger
+from bulk.images.state import ScoringState
 from bulk.images.table import Row
 from bulk.names import printable
 from bulk.patient import score_patient
@@ -61,7 +61,7 @@ def test_any_name_is_listed_stored_and_found_again(tmp_path_factory, names):
     }
     # Each by itself is found, too, whatever of a pattern there is in its name.
     assert set(find_images(os.fsdecode(path) for path in paths)) >= set(images)
-    with closing(Ledger(folder / "out.parquet", MODEL)) as ledger:
+    with closing(ScoringState(folder / "out.parquet", MODEL)) as ledger:
         ledger.note(images)
         for image in images:
             ledger.add([Row.refused(image, UnreadableFile(image.file), MODEL)])
@@ -127,14 +127,14 @@ def test_the_patient_is_the_accession_number_or_the_folder():
 def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     out = tmp_path / "t.parquet"
     images = [ImageFile(f"/{name}", 5, 7) for name in "abcde"]
-    ledger = Ledger(out, MODEL)
+    ledger = ScoringState(out, MODEL)
     with pytest.raises(TableInUse, match="Another run"):
-        Ledger(out, MODEL)
+        ScoringState(out, MODEL)
     ledger.note(images)
     ledger.add([row("/a", 1.0, "malignant"), row("/b", -1.0, "benign"), row("/c", None, None)])
     ledger.close()
 
-    ledger = Ledger(out, MODEL)  # a stopped run
+    ledger = ScoringState(out, MODEL)  # a stopped run
     ledger.note([*images[1:], ImageFile("/e", 5, 7)])
     assert ledger.count() == (4, 3, 1)  # what could not be read is tried again
     assert list(ledger.pending(2)) == [images[2:4], images[4:]]
@@ -144,14 +144,14 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     ledger.close()
     assert [file.name for file in tmp_path.iterdir()] == [out.name]
 
-    ledger = Ledger(out, MODEL)  # a finished one
+    ledger = ScoringState(out, MODEL)  # a finished one
     ledger.note([images[0], images[1]._replace(modified=8), images[2]._replace(bytes=6)])
     assert [image.file for (image,) in ledger.pending(1)] == ["/b", "/c"]
     assert ledger.count() == (3, 2, 2)
     ledger.close()
 
     with pytest.raises(OtherModel, match=r"version 1\.0"):
-        Ledger(out, ModelId("breakhis", "1.1", "b" * 64))
+        ScoringState(out, ModelId("breakhis", "1.1", "b" * 64))
 
 
 def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):
@@ -159,11 +159,11 @@ def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):
     for content in (b"no table", b""):
         out.write_bytes(content)
         with pytest.raises(TableUnusable, match="Choose another --out"):
-            Ledger(out, MODEL)
+            ScoringState(out, MODEL)
         assert [out.read_bytes()] == [file.read_bytes() for file in tmp_path.iterdir()]
     for impossible in (tmp_path, out / "t.parquet"):
         with pytest.raises(TableUnusable, match="Choose another --out"):
-            Ledger(impossible, MODEL)
+            ScoringState(impossible, MODEL)
 
 
 def test_patients_are_judged_as_on_the_page(tmp_path):

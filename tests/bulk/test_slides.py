@@ -18,9 +18,9 @@ import pytest
 from bulk.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
 from bulk.slides.heat_map import round_length
 from bulk.slides.run import judge_slide
-from bulk.slides.slide import Place, Slide
+from bulk.slides.slide import Slide, Tile
 from bulk.slides.summary import EXPLORATORY
-from bulk.slides.tiles import find_places
+from bulk.slides.tiles import find_tiles
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
@@ -166,7 +166,7 @@ def test_other_scales_and_aperio_s_slides(tmp_path, model, scale, aperio):
     path = write_slide(tmp_path / "slide.svs", size, drawn, scale=scale, aperio=aperio)
     with Slide.open(path) as slide:
         assert slide.scale == pytest.approx((scale, scale))
-        places = find_places(slide, slide.overview(), model.tissue_limits.min_tissue)
+        places = find_tiles(slide, slide.overview(), model.tissue_limits.min_tissue)
         found = {(place.row, place.column): slide.field(place) for place in places}
     assert DRAWN.keys() <= found.keys()
     for where in ((1, 1), (2, 3)):
@@ -181,7 +181,7 @@ def test_beyond_the_slide_s_edge_is_glass(tmp_path):
     corner = draw_field(1)[:140, :300]
     path = write_slide(tmp_path / "slide.tiff", (1000, 600), {(700, 460): corner})
     with Slide.open(path) as slide:
-        field = slide.field(Place(1, 1, 700, 460, 700, 460))
+        field = slide.field(Tile(1, 1, 700, 460, 700, 460))
         assert (field[:140, :300] == corner).all()
         assert field[140:].min() == field[:, 300:].min() == 255
 
@@ -220,7 +220,7 @@ def test_what_can_t_be_used_is_said(tmp_path):
         Slide.open(screen)
     empty = write_slide(tmp_path / "empty.tiff", SIZE, {})
     with Slide.open(empty) as slide, pytest.raises(NoTissueFound, match=r"empty\.tiff"):
-        find_places(slide, slide.overview(), 0.05)
+        find_tiles(slide, slide.overview(), 0.05)
 
 
 def test_a_slide_damaged_in_the_middle_leaves_nothing(tmp_path):

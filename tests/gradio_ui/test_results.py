@@ -11,7 +11,7 @@ from bulk.patient import PatientScore, score_patient
 from gradio_ui import patient_result
 from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
-from gradio_ui.scoring import Scored
+from gradio_ui.scoring import JudgedImage
 from gradio_ui.verdict import prediction
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
@@ -26,14 +26,14 @@ RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0
 DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, 0.05, {}, "", {})
 
 
-def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> Scored:
+def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> JudgedImage:
     probability = RULE.probability(decision)
     label = "malignant" if decision >= 0 else "benign"
     answer = Prediction(label, probability, verdict or RULE.verdict(decision), decision, [], MODEL)
-    return Scored(name, answer, encode(draw_field(int(100 * abs(decision)), 350, 230), "JPEG"))
+    return JudgedImage(name, answer, encode(draw_field(int(100 * abs(decision)), 350, 230), "JPEG"))
 
 
-def answers(*images: Scored) -> list[Prediction]:
+def answers(*images: JudgedImage) -> list[Prediction]:
     return [image.answer for image in images if image.answer]
 
 
@@ -47,7 +47,10 @@ def test_a_patient_is_judged_by_the_mean_decision():
 
 
 def test_names_can_be_no_formula_and_no_markup():
-    results = [scored(1.0, name="=cmd()"), Scored("<script>alert(1)</script>", reason="<b>bad")]
+    results = [
+        scored(1.0, name="=cmd()"),
+        JudgedImage("<script>alert(1)</script>", reason="<b>bad"),
+    ]
     (first, second) = csv.DictReader(io.StringIO(to_csv(results).decode("utf-8-sig")))
     assert first["file"] == "'=cmd()"
     assert first["note"] == second["note"] == RESEARCH_ONLY
@@ -70,7 +73,7 @@ def test_images_judged_by_two_models_have_no_score_together():
 @pytest.mark.parametrize("n", [1, 7, 200])
 def test_the_report_is_one_page(n):
     results = [scored(i / 100, name=f"{'long-' * 30}{i}.png") for i in range(n)]
-    results += [Scored(f"bad-{i}.png", reason="It is damaged. " * 20) for i in range(n)]
+    results += [JudgedImage(f"bad-{i}.png", reason="It is damaged. " * 20) for i in range(n)]
     pdf = pypdf.PdfReader(
         io.BytesIO(to_pdf(results, score_patient(answers(*results), RULE), "formed " * 80))
     )
@@ -79,7 +82,9 @@ def test_the_report_is_one_page(n):
 
 
 def test_the_table_sorts_and_a_rejected_image_has_no_probability():
-    rows = patient_result.rows([scored(0.0), scored(9.0, "rejected"), scored(1.0), Scored("b")])
+    rows = patient_result.rows(
+        [scored(0.0), scored(9.0, "rejected"), scored(1.0), JudgedImage("b")]
+    )
     assert [row[2] for row in patient_result.sort(rows, "Probability")] == [0.818, 0.5, None, None]
     assert patient_result.sort(rows, "File")[-1][0] == "b"
 

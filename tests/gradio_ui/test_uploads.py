@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradio_ui.errors import UnreadableUpload
-from gradio_ui.uploads import MAX_IMAGES, Received, find_uploads
+from gradio_ui.uploads import MAX_IMAGES, UploadedFile, find_uploads
 
 
 def zipped(**files: bytes) -> bytes:
@@ -20,10 +20,10 @@ def zipped(**files: bytes) -> bytes:
     return content.getvalue()
 
 
-def sent(folder: Path, name: str, content: bytes) -> Received:
+def sent(folder: Path, name: str, content: bytes) -> UploadedFile:
     path = folder / "upload"
     path.write_bytes(content)
-    return Received(path, name)
+    return UploadedFile(path, name)
 
 
 def test_a_zip_stands_for_its_images(tmp_path):
@@ -42,7 +42,7 @@ def test_a_file_keeps_the_visitor_s_name(tmp_path):
 
 
 def test_a_deleted_file_says_so(tmp_path):
-    (upload,) = find_uploads([Received(tmp_path / "gone", "gone.png")])
+    (upload,) = find_uploads([UploadedFile(tmp_path / "gone", "gone.png")])
     with pytest.raises(UnreadableUpload, match="Upload the file again"):
         upload.read()
 

@@ -107,7 +107,7 @@ def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
     good = TissueMeasures(0.8, 0.9, 500.0, 1.5)
     assert check(good, 2.0, limits) == TissueCheck(True, [])
     far = check(good, 2.01, limits)
-    assert (far.known, [w.code for w in far.warnings]) == (False, ["unfamiliar"])
+    assert (far.in_distribution, [w.code for w in far.warnings]) == (False, ["unfamiliar"])
     for poor, code in (
         (replace(good, tissue=0.05), "little_tissue"),
         (replace(good, he=0.4), "not_he"),
@@ -115,7 +115,7 @@ def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
         (replace(good, aspect_ratio=1.0), "unusual_size"),
     ):
         seen = check(poor, 1.0, limits)
-        assert (seen.known, [w.code for w in seen.warnings]) == (True, [code])
+        assert (seen.in_distribution, [w.code for w in seen.warnings]) == (True, [code])
 
 
 def test_the_distance_is_that_of_the_nearest_known_field():

@@ -13,14 +13,14 @@ from scripts.evaluation.figures import (
     figures,
 )
 from scripts.training.calibration import TOLERATED_RISK, decision_rule, held_out_probabilities
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=2.0, intercept=0.0)
 
 
-def judged_of(decisions, malignant, patients, magnifications=None) -> Judged:
+def judged_of(decisions, malignant, patients, magnifications=None) -> OutOfFoldPredictions:
     n = len(malignant)
-    return Judged(
+    return OutOfFoldPredictions(
         names=np.array([f"image{i}" for i in range(n)]),
         patients=np.array(patients),
         tumour_types=np.where(malignant, "DC", "A"),
@@ -32,7 +32,7 @@ def judged_of(decisions, malignant, patients, magnifications=None) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def judged() -> Judged:
+def judged() -> OutOfFoldPredictions:
     """Thirty patients of three images at two magnifications, two repetitions."""
     rng = np.random.default_rng(0)
     malignant = np.repeat(rng.random(30) < 0.6, 6)
@@ -139,7 +139,7 @@ def test_types_are_measured_one_by_one():
 
 
 def test_decisions_survive_the_file(judged):
-    again = Judged.from_json(judged.to_json())
+    again = OutOfFoldPredictions.from_json(judged.to_json())
     assert (again.decisions == judged.decisions).all()
     assert (again.patients == judged.patients).all()
     assert again.to_json() == judged.to_json()

@@ -6,18 +6,18 @@ import pytest
 from handler.images import Field
 from handler.model import Model
 from handler.tissue import measure
-from scripts.evaluation.ood_pictures import CHANGES, negatives
+from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
 from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field
 
 
 @pytest.fixture(scope="module")
 def pictures() -> dict[str, list[np.ndarray]]:
-    return negatives()
+    return ood_pictures()
 
 
 def test_each_kind_has_some_all_readable_and_the_same_each_time(pictures):
-    again = negatives()
+    again = ood_pictures()
     for kind, some in pictures.items():
         assert len(some) >= 3
         for one, other in zip(some, again[kind], strict=True):

@@ -24,7 +24,7 @@ from scripts.train import Plan, train
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
 from scripts.training.crossval import Run
-from scripts.training.out_of_fold import Judged
+from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
@@ -117,7 +117,7 @@ def test_robustness_and_heat_maps_can_be_measured_on_fewer_fields(trained, measu
 
 
 def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
-    judged = Judged.from_json((trained / "model" / OUT_OF_FOLD).read_text())
+    judged = OutOfFoldPredictions.from_json((trained / "model" / OUT_OF_FOLD).read_text())
     assert len(judged.names) == len(set(judged.names)) == N_PATIENTS * 4
     assert judged.decisions.shape == (PLAN.repetitions, N_PATIENTS * 4)
     assert np.isfinite(judged.decisions).all()
@@ -179,7 +179,7 @@ def test_figures_of_another_model_are_refused(trained, tmp_path):
 def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisions():
     manifest = json.loads((MODEL_STORE / MANIFEST).read_text())
     evaluation = json.loads((MODEL_STORE / EVALUATION).read_text())
-    judged = Judged.from_json((MODEL_STORE / OUT_OF_FOLD).read_text())
+    judged = OutOfFoldPredictions.from_json((MODEL_STORE / OUT_OF_FOLD).read_text())
     rule = decision_rule(judged)
     assert json.loads(json.dumps(vars(rule))) == manifest["decision_rule"]
     rule = DecisionRule(**manifest["decision_rule"])

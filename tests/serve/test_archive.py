@@ -8,7 +8,7 @@ import pytest
 
 from serve.archive import Archive
 from serve.errors import ArchiveUnusable
-from serve.restart import Served
+from serve.restart import ServedArchive
 
 
 def packed(path: Path, version: str = "1.3", model: str = "breakhis") -> Path:
@@ -59,8 +59,8 @@ def test_an_archive_elsewhere_of_the_same_name_is_not_taken_for_it(tmp_path):
 
 
 def test_the_record_knows_what_was_served_before(fresh_settings):
-    assert Served.read(fresh_settings) == Served("breakhis.mar", None)
-    Served.record(fresh_settings, "b.mar")
-    Served.record(fresh_settings, "b.mar")
-    assert Served.read(fresh_settings) == Served("b.mar", "breakhis.mar")
+    assert ServedArchive.read(fresh_settings) == ServedArchive("breakhis.mar", None)
+    ServedArchive.record(fresh_settings, "b.mar")
+    ServedArchive.record(fresh_settings, "b.mar")
+    assert ServedArchive.read(fresh_settings) == ServedArchive("b.mar", "breakhis.mar")
     assert [file.name for file in fresh_settings.run_dir.iterdir()] == ["served.json"]
