@@ -54,7 +54,7 @@ def score_patient(answers: Iterable[Answer], rule: DecisionRule) -> PatientScore
     answers : iterable of Answer
         Gone through once.
     rule : DecisionRule
-        Of the model that gave them.
+        That of the model that gave them.
 
     Returns
     -------

@@ -14,7 +14,7 @@ REAL = (
     "From the BreakHis folder of this machine; the letter after SOB is the true class, B for "
     "benign and M for malignant. The model learnt from this data set, perhaps from these images."
 )
-# Of each class, and of different patients.
+# As many of each class, from different patients.
 OF_EACH_CLASS = 2
 
 

@@ -83,7 +83,7 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
             answer = gr.HTML(verdict.waiting())
             picture = gr.HTML()
     shown = [answer, picture]
-    # Of a drop, a paste and a photograph too.
+    # A drop, a paste and a photograph are uploads, too.
     judged = field.upload(
         judge_upload, field, shown, trigger_mode="always_last", api_visibility="private"
     )

@@ -46,9 +46,9 @@ def build_page(
     Parameters
     ----------
     client : Client
-        Of the service that answers.
+        Asks the service that answers.
     management : Management
-        Of the same service; it is only asked to describe the model.
+        The same service's; it is only asked to describe the model.
     examples : mapping of str to bytes
         Images to click: name to content.
     origin : str

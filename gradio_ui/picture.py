@@ -6,13 +6,13 @@ from html import escape
 
 from PIL import Image
 
-# Of the heat map over a field, in percent.
+# How opaque the heat map over a field is, in percent.
 OPACITY = 70
 LEGEND = (
     "Compared with an average field, orange tissue moved the decision towards malignant, "
     "blue towards benign; what has no colour moved it little."
 )
-# Of a small picture, in pixels: half of a BreakHis field.
+# A small picture, in pixels: half of a BreakHis field.
 SMALL = (350, 350)
 
 
@@ -48,7 +48,7 @@ def over_field(field: bytes, heatmap: bytes, name: str) -> str:
     heatmap : bytes
         PNG of the same size.
     name : str
-        Of the file, in plain text.
+        The file's, in plain text.
     """
     return layers(
         field,
@@ -72,7 +72,7 @@ def layers(
     heatmap : bytes
         PNG of the same size.
     opacity : int
-        Of the heat map, in percent, until the reader moves the slider.
+        How opaque the heat map is, in percent, until the reader moves the slider.
     shows, heatmap_shows, legend : str
         What is seen, in plain text.
     """

@@ -31,7 +31,7 @@ def picture(overview: np.ndarray, heat_map: HeatMap, name: str) -> str:
         RGB.
     heat_map : HeatMap
     name : str
-        Of the file, in plain text.
+        The file's, in plain text.
     """
     return layers(
         encoded(overview, ".jpg"),

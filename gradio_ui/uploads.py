@@ -15,7 +15,7 @@ from gradio.data_classes import FileData, ListFiles
 from gradio_ui.errors import UnreadableUpload
 from serve.frontend import MAX_BODY_BYTES
 
-# Of one file: most slides scanned at 20x, and a zip with the images of one patient.
+# One file at most: most slides scanned at 20x, and a zip with the images of one patient.
 MAX_UPLOAD = "1 GB"
 # Images that are judged as one patient: at 40X, BreakHis has 24 of each on average.
 MAX_IMAGES = 500

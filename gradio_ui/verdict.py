@@ -34,7 +34,7 @@ def prediction(answer: Prediction, model: Description | None, seconds: float) ->
     ----------
     answer : Prediction
     model : Description or None
-        Of the model that answered; None where it is not known.
+        The model that answered; None where it is not known.
     seconds : float
         From sending the image to its answer.
     """

@@ -19,7 +19,7 @@ class DecisionRule:
     abstain : tuple of 2 floats
         Lowest and highest decision for which no verdict is given.
     slope, intercept : float
-        Of Platt's calibration: p = 1 / (1 + exp(-(slope * decision + intercept))).
+        Parameters of Platt's calibration: p = 1 / (1 + exp(-(slope * decision + intercept))).
         Reference: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
 

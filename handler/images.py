@@ -23,7 +23,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
 # twice the width of a BreakHis field, four times that of the model's input.
 MAX_SIDE = 1400
-# Of the copy that is sent back: no difference is seen, and a fifth of the PNG's size.
+# Quality of the copy that is sent back: no difference is seen, and a fifth of the PNG's size.
 JPEG_QUALITY = 90
 # Parts of a PNG after which its pixels are not all there is to the picture: orientation,
 # transparency, animation. Pillow, which knows what to do, is slower.
@@ -142,7 +142,7 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     ----------
     pixels : ndarray of uint8, shape (h, w, 3)
     width, height : int
-        Of the result, in pixels.
+        Size of the result, in pixels.
 
     Returns
     -------

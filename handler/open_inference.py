@@ -37,7 +37,7 @@ class InferenceRequest:
         Parameters
         ----------
         name, version : str
-            Of the model.
+            The model's.
         predictions : list of dict
             One for each element of the input, each of which becomes a JSON text.
         """

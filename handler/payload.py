@@ -49,7 +49,7 @@ class Payload:
     many : bool
         Whether the answer is a ``predictions`` list.
     inference : InferenceRequest or None
-        Of a request in the open inference protocol, which has an answer of its own.
+        A request in the open inference protocol, which has an answer of its own.
     """
 
     images: list[bytes | RequestError]
@@ -88,7 +88,7 @@ def read_payload(parts: dict[str, Any], options: Options, max_images: int) -> Pa
         As TorchServe hands it over: part name to bytes, to str (a text part), or
         to a decoded JSON value (a JSON body).
     options : Options
-        Of the same request.
+        The same request's.
     max_images : int
         Most images that one request may carry.
 

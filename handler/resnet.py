@@ -31,7 +31,7 @@ class Trunk(nn.Module):
     Parameters
     ----------
     mean, std : sequence of 3 floats
-        Of the input's RGB channels on the 0..1 scale.
+        Statistics of the input's RGB channels on the 0..1 scale.
     """
 
     mean: Tensor

@@ -31,7 +31,7 @@ class RequestRecord:
     status : int
         HTTP status.
     size : int
-        Of its images, in bytes.
+        Size of its images, in bytes.
     answers : sequence of Prediction or RequestError
     """
 
@@ -68,7 +68,7 @@ class Telemetry:
     metrics : ts.metrics.metric_cache_yaml_impl.MetricsCacheYamlImpl
         TorchServe's; a front end shows those of them that its ``metrics.yaml`` names.
     version : str
-        Of the model.
+        The model's.
     """
 
     def __init__(self, metrics: Any, version: str) -> None:
@@ -97,7 +97,7 @@ class Telemetry:
         ----------
         batch : sequence of RequestRecord
         seconds : Seconds
-            Of the whole batch; each of its requests took as long.
+            Times of the whole batch; each of its requests took as long.
         """
         for verdict, number in sum((each.verdicts for each in batch), Counter()).items():
             self._verdicts.add_or_update(number, [self._version, verdict])

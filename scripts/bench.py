@@ -48,7 +48,7 @@ class Plan:
     rounds : int
         How often each service has its turn.
     seconds, warm_up : float
-        Of each measurement, and before it.
+        Length of each measurement, and of the load before it.
     soak : float
         Seconds of the long run at the most connections.
     thorough : bool
@@ -94,7 +94,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
     Parameters
     ----------
     data : Path
-        Of the data set; fields are drawn where there is none.
+        Folder of the data set; fields are drawn where there is none.
     plan : Plan
 
     Returns

@@ -69,7 +69,7 @@ def measure(
     Parameters
     ----------
     data : Path
-        Of the data set; fields are drawn where there is none.
+        Folder of the data set; fields are drawn where there is none.
     images : sequence of int
         Sizes of the archives.
     workers : sequence of int

@@ -52,7 +52,7 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
     Parameters
     ----------
     root : Path
-        Of the data set.
+        Folder of the data set.
     work : Path
         Folder with the checkpoints of the training run.
     model_store : Path

@@ -40,7 +40,7 @@ class Graph(nn.Module):
     trunk : Trunk
     svm : Svm
     slope, intercept : float
-        Of the calibration.
+        Parameters of the calibration.
     """
 
     centre: Tensor

@@ -58,7 +58,7 @@ def fetch(folder: Path, url: str = URL, checksums: Path = CHECKSUMS) -> None:
     ----------
     folder : Path
     url : str
-        Of the authors' archive.
+        Address of the authors' archive.
     checksums : Path
         Table that the images are compared with.
 

@@ -56,11 +56,11 @@ def measure(data: Path, soak_pieces: int, seconds: float) -> dict[str, Any]:
     Parameters
     ----------
     data : Path
-        Of the data set; fields are drawn where there is none.
+        Folder of the data set; fields are drawn where there is none.
     soak_pieces : int
         How many pieces the soak has.
     seconds : float
-        Of a piece.
+        Length of a piece.
 
     Returns
     -------

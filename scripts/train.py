@@ -47,9 +47,9 @@ class Plan:
     Attributes
     ----------
     folds : int
-        Of each cross-validation.
+        How many each cross-validation has.
     repetitions : int
-        Of the cross-validation, each with other folds and another seed: with few
+        How often it is done, each time with other folds and another seed: with few
         patients the folds move the figures more than most changes of the recipe do.
     """
 
@@ -101,7 +101,7 @@ def train(
     Parameters
     ----------
     root : Path
-        Of the data set.
+        Folder of the data set.
     weights : Path or None
         See `starting_weights`.
     recipe : Recipe

@@ -43,7 +43,7 @@ class Archive:
     version : str
         Under which TorchServe registers it, such as "1.3".
     manifest_sha256 : str
-        Of the model's manifest, which answers name.
+        Checksum of the model's manifest, which answers name.
     """
 
     file: str
@@ -157,7 +157,7 @@ def pack(
     archive : Path
         File to write.
     name, version : str
-        Of the model.
+        The model's.
     handler, config : Path
         The handler's module and ``model-config.yaml``.
     extra_files : Path, optional

@@ -82,7 +82,7 @@ class Client:
     timeout : float
         Seconds to wait for a connection, and for each answer.
     version : str, optional
-        Of the model to ask; the default version if not given.
+        Version of the model to ask; the default version if not given.
     """
 
     def __init__(

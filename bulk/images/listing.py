@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from bulk.errors import NothingToScore
 from bulk.names import printable
 
-# Of the formats that the model reads. What a file is, its content tells when it is read.
+# Names of the formats that the model reads. What a file is, its content tells when it is read.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 # What archivers of some systems add, besides names that begin with a dot.
 CLUTTER = "__MACOSX"

@@ -38,7 +38,7 @@ warnings.filterwarnings("ignore", "`ray_remote_args_fn`", RayDeprecationWarning)
 # Chunks that are planned at a time: many, so that workers seldom start anew, and few enough
 # to hold.
 PORTION = 5_000
-# Of a cluster that is started here. Only paths and rows pass through it.
+# Object store of a cluster that is started here. Only paths and rows pass through it.
 STORE_BYTES = 200_000_000
 
 
@@ -74,7 +74,7 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
         As `ray.init` takes it: "local" starts one on this machine, "auto" finds the one that
         this machine belongs to.
     number : int, optional
-        Of cores to use; all by default.
+        How many cores to use; all by default.
 
     Yields
     ------

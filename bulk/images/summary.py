@@ -50,7 +50,7 @@ def summarise(rows: Iterable[list[Row]], rule: DecisionRule) -> Iterator[Patient
     rows : iterable of list of Row
         Sorted by patient. None but one list is held in memory.
     rule : DecisionRule
-        Of the model.
+        The model's.
 
     Yields
     ------

@@ -74,14 +74,14 @@ def score(
     ----------
     model_store : Path
     number : int
-        Of workers, at most.
+        How many workers, at most.
     chunks : iterator of sequence of ImageFile
         One is taken whenever a worker has nothing to do.
 
     Yields
     ------
     list of Row
-        Of one chunk.
+        The rows of one chunk.
 
     Raises
     ------

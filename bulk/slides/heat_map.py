@@ -19,10 +19,10 @@ MARK_RGBA = (40, 40, 40, 255)
 OPAQUE = round(255 * MAX_OPACITY)
 # Comes with matplotlib, and knows the letters of most names of files.
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-# Of the legend, in pixels.
+# Sizes of the legend, in pixels.
 WIDTH, HEIGHT, MARGIN, LINE, TEXT = 1000, 210, 24, 28, 20
 SWATCH, STEPS, STEP = 42, 41, 6
-# Of the slide's width that the scale bar takes at most.
+# Share of the slide's width that the scale bar takes at most.
 BAR_SHARE = 0.25
 
 

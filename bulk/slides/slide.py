@@ -17,16 +17,16 @@ from PIL import Image
 from bulk.errors import SlideHasNoScale, SlideUnreadable
 from handler.images import resize
 
-# Of a BreakHis field at 40x, in pixels, and micrometres a pixel.
+# A BreakHis field at 40x, in pixels, and micrometres a pixel.
 # Reference: Spanhol et al., IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
 FIELD_WIDTH, FIELD_HEIGHT = 700, 460
 FIELD_SCALE = 0.49
 # Micrometres a pixel of a scan at 100x and at 20x, with some room. A coarser one has not the
 # detail that the model knows; a wrong one, such as that of 72 dots an inch, is far off.
 FINEST, COARSEST = 0.05, 0.7
-# Of the overview, in pixels: a field is still a dozen pixels wide on the largest slides.
+# Longest side of the overview, in pixels: on the largest slides a field is still a dozen wide.
 OVERVIEW_SIDE = 2000
-# Of what is read at a time for the overview, in pixels, whatever levels the slide has.
+# What is read at a time for the overview, in pixels a side, whatever levels the slide has.
 BLOCK_SIDE = 2048
 # A level this much too coarse is as good: its size was rounded to whole pixels.
 ROUNDING = 1.01
@@ -51,9 +51,9 @@ class Slide:
     Attributes
     ----------
     name : str
-        Of the file.
+        The file's.
     width, height : int
-        Of level 0, in pixels.
+        Size of level 0, in pixels.
     scale : tuple of 2 float
         Micrometres a pixel of level 0, across and down.
     field_size : tuple of 2 float

@@ -29,7 +29,7 @@ class Summary:
     mean_decision, mean_probability : float or None
         Over the fields that were not rejected; None where all were.
     labelled_malignant : int
-        Of the fields that were not rejected.
+        How many of the fields that were not rejected.
     model : ModelId
     """
 

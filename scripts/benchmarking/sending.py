@@ -24,7 +24,7 @@ class LoadResult:
     milliseconds : list of float
         From a request to its end, of every request.
     errors : list of str
-        Of those that failed.
+        What those that failed were answered.
     statuses : dict of str to int
         How many requests got which HTTP status; 0 where the connection failed.
     """

@@ -45,7 +45,7 @@ def figures(
     Parameters
     ----------
     predictions : OutOfFoldPredictions
-        Of both classes.
+        Those of both classes.
     probabilities : ndarray, shape (repetitions, n)
     rule : DecisionRule
         The shipped one.

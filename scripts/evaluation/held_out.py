@@ -47,7 +47,7 @@ def held_out_fields(
     Parameters
     ----------
     root : Path
-        Of the data set.
+        Folder of the data set.
     work : Path
         Folder with the checkpoints.
     manifest : dict

@@ -174,7 +174,7 @@ def _grey(pixels: Pixels) -> Pixels:
     return cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-# Of a real 40X field, each by its kind.
+# What is made of a real 40X field, by its kind.
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
     "haematoxylin and DAB": _stained(color.rgb_from_hdx),
     "methyl blue and Ponceau fuchsin": _stained(color.rgb_from_bpx),

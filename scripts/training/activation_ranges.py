@@ -22,7 +22,7 @@ def activation_ranges(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> li
     trunk : Trunk
         On the CPU.
     samples : list of Sample
-        Of the training patients.
+        Those of the training patients.
     recipe : Recipe
         One pseudo-field is made of each patient and higher magnification.
     """

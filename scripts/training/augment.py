@@ -38,9 +38,9 @@ def mosaic(
     Parameters
     ----------
     fields : list of ndarray of uint8, shape (h, w, 3)
-        Of one patient and magnification, so of one shape.
+        Fields of one patient and magnification, so of one shape.
     height, width : int
-        Of the result, in pixels.
+        Size of the result, in pixels.
     rng : numpy.random.Generator
 
     Returns
@@ -66,7 +66,7 @@ def soften(pixels: np.ndarray, sigma_um: float, um_per_pixel: float) -> np.ndarr
     ----------
     pixels : ndarray of uint8, shape (h, w, 3)
     sigma_um : float
-        Of the Gaussian, micrometres in the specimen.
+        Width of the Gaussian, micrometres in the specimen.
     um_per_pixel : float
 
     Returns
@@ -89,7 +89,7 @@ def training_crop(
     is_40x : bool
         Whether they were taken at 40X; else they are made to look so.
     side : int
-        Of the square result, in pixels.
+        Side of the square result, in pixels.
     um_per_pixel : float
     rng : numpy.random.Generator
 

@@ -101,7 +101,7 @@ class Run:
         Parameters
         ----------
         name : str
-            Of the split; the checkpoint's folder.
+            The split's; the checkpoint's folder.
         training, held_out : ndarray of bool, shape (n,)
         seed : int
         on_step : callable

@@ -27,7 +27,7 @@ def fine_tune(
     Parameters
     ----------
     samples : list of Sample
-        Of the training patients only.
+        Those of the training patients only.
     start : dict of str to Tensor
         ImageNet weights with torchvision's key names; what is missing starts fresh.
     recipe : Recipe

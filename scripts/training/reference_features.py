@@ -16,7 +16,7 @@ def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray,
     ----------
     trunk : Trunk
     samples : list of Sample
-        Of the training patients; of two of them at 40X at least.
+        Those of the training patients; of two of them at 40X at least.
 
     Returns
     -------
