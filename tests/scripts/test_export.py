@@ -14,6 +14,8 @@ from scripts.drawn_fields import draw_field
 from scripts.export import export
 from scripts.learning.places import MODEL_STORE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -8,6 +8,7 @@ from scripts.learning.crossval import Run
 from scripts.learning.finetune import Recipe
 from scripts.published_splits import eva, official
 
+pytestmark = pytest.mark.slow
 RECIPE = Recipe(width=176, height=112, crop=64, steps=2, batch=4, mosaics=1, seed=0)
 # Two slides of one person, on both sides of the folds below; the one filed twice; and
 # slides that are on either side of eva's split.

@@ -20,6 +20,7 @@ from scripts.drawn_fields import draw_field, encode
 from serve import RESEARCH_ONLY
 from tests.conftest import ROOT, wait_until
 
+pytestmark = pytest.mark.slow
 # Several times what the workers do between two looks at the ledger.
 IMAGES = 112
 BAD = {
