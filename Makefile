@@ -1,10 +1,10 @@
-# Two commands matter: `make demo` runs everything, `make test` tests everything.
+# Two commands matter: `make demo` runs everything, `make test` tests everything; `make check` is quick.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve archive test fuzz screenshots faults load cost bench lint clean
+.PHONY: demo serve archive check quick-tests test fuzz screenshots faults load cost bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -16,23 +16,31 @@ serve: archive
 archive: $(VENV)/installed
 	@$(BIN)/python -m serve.archive
 
+# Lint, types, and every test that starts no service and is not slow: a minute.
+check: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target quick-tests lint
+
+quick-tests: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 -m "not (service or browser or ray or slow)"
+
+# Four at a time, because most wait for a service most of the time.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations 20
 
 # Damaged images and odd requests, as many as show that nothing breaks or grows.
 fuzz: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/fuzz --fuzz-inputs 100000 --fuzz-requests 5000
+	$(BIN)/python -m pytest --randomly-dont-reorganize tests/fuzz --fuzz-inputs 100000 --fuzz-requests 5000
 
 # The pictures in the README.
 screenshots: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
+	$(BIN)/python -m pytest --randomly-dont-reorganize tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m scripts.bench
 
 # Faults on a running service under load; writes the table of what came of them.
 faults: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/faults --faults docs/reports/faults.md
+	$(BIN)/python -m pytest --randomly-dont-reorganize tests/faults --faults docs/reports/faults.md
 
 # Ten times what the service can answer, and a long run; SOAK is its minutes.
 SOAK := 10

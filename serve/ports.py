@@ -1,7 +1,9 @@
 """Port numbers from the environment, and whether they are free."""
 
 import os
+import secrets
 import socket
+from contextlib import suppress
 
 from serve.errors import BadSetting, PortTaken
 
@@ -50,7 +52,13 @@ def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> No
 
 
 def free_port() -> int:
-    """Return a port that no program listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """Return a port that no program listens on.
+
+    It is none of those that Linux gives to connections by itself, so that none takes it before
+    it is used.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port

@@ -11,15 +11,20 @@ import tempfile
 import time
 import venv
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import cv2
 import psutil
 import pytest
 import requests
+import torch
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from packaging.requirements import Requirement
 
 from serve.archive import build
@@ -31,6 +36,39 @@ from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 
 ROOT = Path(__file__).resolve().parent.parent
+# There a missing browser is a fault of the set-up, and no reason to skip.
+ON_CI = bool(os.environ.get("CI"))
+
+# What a test takes from these fixtures tells what it starts.
+MARKS = {
+    "service": {
+        "service",
+        "changing",
+        "endangered",
+        "aging",
+        "fresh_settings",
+        "space",
+        "image",
+        "results",
+        "store",
+    },
+    "browser": {"browser"},
+    "ray": {"by_ray"},
+    "slow": {"trained"},
+}
+# Tests that share a running service are one lane, which one process of pytest-xdist works
+# through. The longest comes first; all other tests keep to their modules.
+LANES = {"endangered": "faults", "page_url": "page", "changing": "versions", "service": "api"}
+# Threads of one test would only be in the way of the tests beside it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+# No test asserts how long something takes, and on a new machine Hypothesis needs seconds for its
+# tables of Unicode before the first text.
+hypothesis_settings.register_profile(
+    "breakhis", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("breakhis")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +78,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", help="file for the table of the fault tests")
     parser.addoption("--fuzz-inputs", type=int, default=3000, help="damaged images in process")
     parser.addoption("--fuzz-requests", type=int, default=300, help="odd requests over HTTP")
+
+
+# What `engine: auto` is on this machine.
+FAST_ENGINE = "torch-fp16" if torch.cuda.is_available() else "openvino-int8"
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+def lane_of(item: pytest.Item) -> str:
+    """Name the tests that an item must share a process with."""
+    if stated := item.get_closest_marker("xdist_group"):
+        return stated.args[0]
+    own = (lane for fixture, lane in LANES.items() if fixture in item.fixturenames)
+    return next(own, item.path.stem)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by what it starts, and put it into its lane."""
+    for mark, fixtures in MARKS.items():
+        if fixtures & set(item.fixturenames):
+            item.add_marker(mark)
+    item.add_marker(pytest.mark.xdist_group(lane_of(item)))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest lanes."""
+    order = [*LANES.values()]
+    items.sort(key=lambda item: order.index(lane) if (lane := lane_of(item)) in order else 99)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what could not be checked here, and why."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("not checked here")
+    for reason, tests in reasons.most_common():
+        terminalreporter.write_line(f"{tests} tests: {reason}")
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -74,7 +153,7 @@ def worker_of(settings: Settings) -> psutil.Process:
     return worker
 
 
-def wait_until(true: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -130,6 +209,8 @@ def run_snippet(
     if language == "python":
         command = [sys.executable, "-c", code]
     else:
+        if "curl " in code and shutil.which("curl") is None:
+            pytest.skip("curl is not installed")
         # -f makes curl fail on an HTTP error.
         code = "set -euo pipefail\n" + code.replace("curl ", "curl -sS -f ")
         command = ["bash", "-c", code]
@@ -260,8 +341,7 @@ def browser():
         )
         if download.returncode != 0:
             reason = "no Chromium is installed, and Playwright could not download one"
-            # On CI a missing browser is a fault of the set-up, not a reason to skip.
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+            (pytest.fail if ON_CI else pytest.skip)(reason)
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
@@ -272,6 +352,6 @@ def browser():
                 ],
             )
         except Error as error:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser starts: {error}")
+            (pytest.fail if ON_CI else pytest.skip)(f"no browser starts: {error}")
         yield browser
         browser.close()

@@ -16,8 +16,7 @@ from tests.conftest import ROOT, environment, free_port, processes_of, wait_for_
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
-def test_start_answer_stop(archive, fresh_settings, field_png, tmp_path, end):
-    archive.unlink()  # it is built on the way, as on a fresh clone
+def test_start_answer_stop(fresh_settings, field_png, tmp_path, end):
     file = tmp_path / "field.png"
     file.write_bytes(field_png)
     port = free_port()

@@ -20,6 +20,7 @@ from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT, wait_until
 
+pytestmark = pytest.mark.slow
 # Several times what the workers do between two looks at the ledger.
 IMAGES = 112
 BAD = {

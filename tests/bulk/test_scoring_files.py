@@ -46,7 +46,7 @@ def row(file: str, decision: float | None, verdict: str | None, patient: str = "
     return Row(file, patient, 5, 7, *judged, None, None, MODEL.version, MODEL.sha256)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(names=st.sets(NAMES, min_size=1, max_size=5))
 def test_any_name_is_listed_stored_and_found_again(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("any")
@@ -80,7 +80,7 @@ def test_no_name_that_is_unicode_is_mistaken_for_one_that_is_not(name):
     assert os.fspath(to_path(to_text("/\udcff"))) == "/\udcff"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NAMES)
 def test_any_pattern_lists_or_says_that_there_is_nothing(pattern):
     try:

@@ -28,6 +28,7 @@ from scripts.benchmarking.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
 NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)
 PALE = draw_field(2) // 2 + 112
 # By row and column of the grid: of each verdict that drawn fields get.
@@ -41,6 +42,17 @@ def at(drawn: dict, shrink: int = 1) -> dict:
     return {(700 * c // shrink, 460 * r // shrink): field for (r, c), field in drawn.items()}
 
 
+# Starts a command, and reports the most memory that it had, in bytes. Linux counts for a new
+# process also what its parent had, so the parent must be a small one.
+LAUNCHER = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+peak = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+open(sys.argv[1], "w").write(str(peak))
+sys.exit(code)
+"""
+
+
 class Done(NamedTuple):
     """A command that has ended, with the most memory that it had, in bytes."""
 
@@ -50,20 +62,21 @@ class Done(NamedTuple):
     peak: int
 
 
-def run(*arguments: object, cwd: Path = ROOT) -> Done:
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "breakhis", "slide", *map(str, arguments)],
+def measured(*command: object, cwd: Path = ROOT) -> Done:
+    with tempfile.NamedTemporaryFile("r") as peak:
+        done = subprocess.run(
+            [sys.executable, "-c", LAUNCHER, peak.name, sys.executable, *map(str, command)],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=output,
-            stderr=errors,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        return Done(process.returncode, output.read(), errors.read(), usage.ru_maxrss * 1024)
+        return Done(done.returncode, done.stdout, done.stderr, int(peak.read()))
+
+
+def run(*arguments: object, cwd: Path = ROOT) -> Done:
+    return measured("-m", "breakhis", "slide", *arguments, cwd=cwd)
 
 
 def rows_of(folder: Path) -> dict[tuple[int, int], dict[str, str]]:
@@ -184,6 +197,14 @@ def test_beyond_the_slide_s_edge_is_glass(tmp_path):
         field = slide.field(Tile(1, 1, 700, 460, 700, 460))
         assert (field[:140, :300] == corner).all()
         assert field[140:].min() == field[:, 300:].min() == 255
+
+
+def test_memory_is_that_of_the_command_and_not_of_the_tests():
+    """However large this process is."""
+    ballast = bytearray(os.urandom(1_000_000)) * 600
+    assert measured("-c", "pass").peak < 100_000_000
+    assert measured("-c", "bytearray(b'x') * 300_000_000").peak > 300_000_000
+    del ballast
 
 
 def test_a_slide_of_a_hundred_thousand_pixels_a_side_in_little_memory(judged, tmp_path):

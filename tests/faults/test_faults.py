@@ -35,9 +35,9 @@ def head(settings, length: int) -> bytes:
     ).encode()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def aging(store):
-    """A service with tokens of two minutes, started before all other tests."""
+    """A service with tokens of two minutes."""
     with running(model_store=store, token_minutes=2) as settings:
         yield settings
 
@@ -86,7 +86,7 @@ def starting(seen) -> set[str]:
     return {what for what in seen if what.startswith(("404 Model not found", "503 ", "400 Token"))}
 
 
-# Here, where the token is nearly old enough to be renewed: it has aged while the tests above ran.
+@pytest.mark.xdist_group("tokens")  # other tests run while this one waits
 def test_token_expires_in_the_middle_of_a_run(aging, record):
     tokens = Tokens(aging.key_file, aging.management_url)
     tokens.get("inference")  # a new one if they took so long that it should have been renewed
@@ -101,7 +101,6 @@ def test_token_expires_in_the_middle_of_a_run(aging, record):
     assert {o.what for o in load.clients} == {OK}
     # A request on its way while another program renews the token is refused.
     assert all(what == OK or "Token" in what for what in seen)
-    TorchServe(aging).stop()  # the tests below need the memory
 
 
 WITHOUT_MODEL = "runs without the model"

@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from functools import cache
 
 import pypdf
 import pytest
@@ -26,11 +27,16 @@ RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0
 DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, 0.05, {}, "", {})
 
 
+@cache
+def picture(seed: int) -> bytes:
+    return encode(draw_field(seed, 350, 230), "JPEG")
+
+
 def scored(decision: float, verdict: str | None = None, name: str = "a.png") -> JudgedImage:
     probability = RULE.probability(decision)
     label = "malignant" if decision >= 0 else "benign"
     answer = Prediction(label, probability, verdict or RULE.verdict(decision), decision, [], MODEL)
-    return JudgedImage(name, answer, encode(draw_field(int(100 * abs(decision)), 350, 230), "JPEG"))
+    return JudgedImage(name, answer, picture(int(100 * abs(decision)) % 16))
 
 
 def answers(*images: JudgedImage) -> list[Prediction]:

@@ -23,7 +23,7 @@ FEATURE_TOLERANCE, MARGIN = 0.05, 0.1
 
 
 def drawn() -> list[Field]:
-    return [Field(draw_field(seed)) for seed in range(24)]
+    return [Field(draw_field(seed)) for seed in range(12)]
 
 
 def breakhis() -> list[Field]:
@@ -36,7 +36,7 @@ def breakhis() -> list[Field]:
 
 @cache
 def open_model(engine: str) -> Model:
-    model = Model.open(MODEL_STORE, engine=engine, threads=2)
+    model = Model.open(MODEL_STORE, engine=engine, threads=1)
     assert model.describe()["engine"] == engine
     return model
 
@@ -46,7 +46,7 @@ def answers(fields: list[Field], engine: str) -> tuple[Model, list[Prediction]]:
     return model, model.classify(fields, [Include(features=True)] * len(fields))
 
 
-@pytest.mark.parametrize("tissue", [drawn, breakhis])
+@pytest.mark.parametrize("tissue", [drawn, pytest.param(breakhis, marks=pytest.mark.slow)])
 def test_8_bit_integers_change_nothing_outside_the_margin(tissue):
     fields = tissue()
     model, reference = answers(fields, "torch-fp32")
@@ -100,6 +100,7 @@ def test_an_engine_that_is_none_is_refused():
         Model.open(MODEL_STORE, engine="fast")
 
 
+@pytest.mark.slow
 def test_openvino_reports_nothing_to_its_maker(tmp_path):
     """It keeps its books on that in the home folder."""
     code = "import handler.openvino_engine as e, sys; sys.exit(e.ov.convert_model is None)"

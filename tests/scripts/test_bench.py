@@ -10,8 +10,9 @@ import pytest
 
 from scripts.benchmarking import report
 from scripts.paths import REPORTS
-from tests.conftest import ROOT
+from tests.conftest import FAST_ENGINE, ROOT
 
+pytestmark = pytest.mark.slow
 RATIOS = {
     *("rate_16_to_best_peer", "rate_16_to_limit", "p50_1_to_best_peer", "p50_1_to_limit"),
     *("soak_p99_to_p50", "jpeg_to_png", "form_to_single_requests"),
@@ -50,7 +51,7 @@ def test_everybody_answers_everything(results):
         assert service["start_seconds"] > 0
         assert sum(service["resident_mb"].values()) > 100
     assert found["soak"]["errors"] == 0
-    assert found["engine"] == "openvino-int8"
+    assert found["engine"] == FAST_ENGINE
     assert found["images"] == "drawn fields"
     assert set(found["ratios"]) == RATIOS
     assert all(ratio > 0 for ratio in found["ratios"].values())
@@ -58,7 +59,7 @@ def test_everybody_answers_everything(results):
 
 def test_the_tables_and_the_plot_show_it(results):
     printed = (results / "printed.txt").read_text()
-    for words in ("requests/s", "p99 ms", "memory, MB", "LitServe", "openvino-int8"):
+    for words in ("requests/s", "p99 ms", "memory, MB", "LitServe", FAST_ENGINE):
         assert words in printed
     svg = (results / "bench.svg").read_text()
     assert svg.startswith("<?xml")

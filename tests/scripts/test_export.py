@@ -14,6 +14,8 @@ from scripts.export import export
 from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

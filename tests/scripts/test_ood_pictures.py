@@ -42,6 +42,7 @@ def test_changes_change_the_colour_or_the_focus_and_leave_the_shape():
     assert green_to_blue[1] > green_to_blue[0] + 0.05
 
 
+@pytest.mark.slow
 def test_the_committed_model_gives_photographs_text_and_charts_no_verdict(pictures):
     model = Model.open(MODEL_STORE)
     for kind in ("photographs", "text", "charts and shapes", "single colours and gradients"):

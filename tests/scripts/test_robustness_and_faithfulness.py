@@ -42,6 +42,7 @@ def test_more_haematoxylin_is_bluer(pixels):
     assert (bluer[..., 0] - bluer[..., 1]).mean() < (redder[..., 0] - redder[..., 1]).mean()
 
 
+@pytest.mark.slow
 def test_deletion_ends_where_insertion_begins(pixels):
     """With nearly all tissue away, or nearly all back, it no longer matters in what order."""
     model = Model.open(MODEL_STORE)

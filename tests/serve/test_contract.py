@@ -13,7 +13,7 @@ import requests
 from PIL import Image
 
 from serve.drawn_tissue import draw_field, encode
-from tests.conftest import ROOT, log_lines
+from tests.conftest import FAST_ENGINE, ROOT, log_lines, needs_curl
 
 FIELDS = {"label", "probability", "verdict", "decision", "warnings", "model"}
 TEXT = b"This is no image.\n" * 20
@@ -48,6 +48,7 @@ def test_raw_body(predictions, authorization, field_png, method):
     assert set(response.json()) == FIELDS
 
 
+@needs_curl
 def test_curl_with_an_upload_as_in_the_readme(predictions, authorization, field_png, tmp_path):
     file = tmp_path / "field.png"
     file.write_bytes(field_png)
@@ -285,7 +286,7 @@ def test_model_description(service, client):
     own = description["customizedMetadata"]
     manifest = json.loads((ROOT / "model_store" / "manifest.json").read_text())
     assert own["manifest"] == manifest
-    assert own["engine"] == "openvino-int8"
+    assert own["engine"] == FAST_ENGINE
     evaluation = json.loads((ROOT / "model_store" / "evaluation.json").read_text())
     assert own["evaluation"] == evaluation
     assert own["card"] == (ROOT / "model_store" / "MODEL_CARD.md").read_text()
