@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, slide_tab, verdict
+from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, verdict
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -75,8 +75,7 @@ def build_page(
             slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)
-        with gr.Tab("Programs"):
-            programs_tab.build(page, client, model)
+        endpoints.build(client, model)
         gr.Timer(HEALTH_SECONDS).tick(
             health, None, down, show_progress="hidden", api_visibility="private"
         )
