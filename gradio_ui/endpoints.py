@@ -17,7 +17,6 @@ from serve.client import Client, Prediction
 from serve.description import RunningModel
 from serve.errors import ServeError
 
-
 # What `gradio_client.handle_file` makes of a file. Gradio's own example is an address, and the page
 # asks none.
 EXAMPLE = {"path": "field.png", "url": "field.png", "meta": {"_type": "gradio.FileData"}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -56,7 +57,7 @@ def build_page(
     """
     model = RunningModel(management)
 
-    def health() -> dict:
+    def health() -> dict[str, Any]:
         return gr.update(visible=not client.is_healthy())
 
     with gr.Blocks(

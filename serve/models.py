@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -30,7 +30,7 @@ class Steps:
             console=Console(stderr=True),
         )
 
-    def __enter__(self) -> Callable:
+    def __enter__(self) -> deploy.Step:
         self._progress.start()
         return self._step
 

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bulk.errors import OtherModel, TableInUse, TableUnusable
 from bulk.images import table
@@ -196,6 +197,6 @@ class ScoringState:
         )
 
 
-def _row(stored: tuple) -> Row:
+def _row(stored: tuple[Any, ...]) -> Row:
     place = Row._fields.index("warnings")
     return Row._make([*stored[:place], json.loads(stored[place]), *stored[place + 1 :]])

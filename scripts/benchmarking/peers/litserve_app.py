@@ -28,7 +28,7 @@ class Features(litserve.LitAPI):
 
     def decode_request(self, request: Request) -> Tensor:
         """Read the image."""
-        return resnet.read(request["image"].file.read())  # type: ignore[index]
+        return resnet.read(request["image"].file.read())
 
     @torch.inference_mode()
     def predict(self, x: Tensor) -> Tensor:
