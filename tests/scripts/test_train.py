@@ -31,7 +31,7 @@ from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 
-RECIPE = Recipe(width=176, height=112, crop=64, steps=3, batch=4, mosaics=1, seed=0)
+RECIPE = Recipe(width=96, height=64, crop=48, steps=3, batch=4, mosaics=1, seed=0)
 PLAN = Plan(folds=2, repetitions=2)
 N_PATIENTS = 8
 FEW_FIELDS = 6
