@@ -43,7 +43,7 @@ ON_CI = bool(os.environ.get("CI"))
 MARKS = {
     "service": {
         "service",
-        "changing",
+        "torchserve_of_versions",
         "endangered",
         "aging",
         "fresh_settings",
@@ -58,7 +58,12 @@ MARKS = {
 }
 # Tests that share a running service are one lane, which one process of pytest-xdist works
 # through. The longest comes first; all other tests keep to their modules.
-LANES = {"endangered": "faults", "page_url": "page", "changing": "versions", "service": "api"}
+LANES = {
+    "endangered": "faults",
+    "page_url": "page",
+    "torchserve_of_versions": "versions",
+    "service": "api",
+}
 # Threads of one test would only be in the way of the tests beside it.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -153,11 +158,11 @@ def worker_of(settings: Settings) -> psutil.Process:
     return worker
 
 
-def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 120, every: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def rewrite_archive(
