@@ -205,10 +205,11 @@ def link_environment(folder: Path, requirements: str) -> None:
 def run_snippet(
     language: str, code: str, settings: Settings, folder: Path
 ) -> subprocess.CompletedProcess:
-    """Run a snippet of the README as it stands, but for the ports."""
+    """Run a snippet of README or docs as it stands, but for the ports."""
     for default, port in [
         ("127.0.0.1:8080", settings.inference_port),
         ("127.0.0.1:8081", settings.management_port),
+        ("127.0.0.1:8082", settings.metrics_port),
     ]:
         code = code.replace(default, f"127.0.0.1:{port}")
     if language == "python":

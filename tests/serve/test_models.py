@@ -15,14 +15,15 @@ from tests.serve.conftest import SERVED, registered, run, under_load
 
 SWITCHING_SECONDS = 8
 
-SECTION = (ROOT / "README.md").read_text().split("## Changing the model")[1].split("\n## ")[0]
-WITH_SERVE, WITH_CURL = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (ROOT / "docs" / "versions.md").read_text("utf-8")
+WITH_BREAKHIS, WITH_CURL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("steps", [WITH_SERVE, WITH_CURL], ids=["serve", "curl"])
-def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
+@pytest.mark.parametrize("steps", [WITH_BREAKHIS, WITH_CURL], ids=["breakhis", "curl"])
+def test_the_steps_on_the_page_about_versions(steps, changing, field_png, tmp_path):
     (tmp_path / "field.png").write_bytes(field_png)
-    done = run_snippet("sh", steps.replace("/1.3/", f"/{SERVED}/"), changing, tmp_path)
+    steps = re.sub(r"/(?!2\.0/)\d+\.\d+/set-default", rf"/{SERVED}/set-default", steps)
+    done = run_snippet("sh", steps, changing, tmp_path)
     assert done.returncode == 0, done.stderr
     assert registered(changing) == {SERVED: True}
 
