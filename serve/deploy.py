@@ -187,9 +187,7 @@ def drain(management: Management, version: str) -> None:
         if state.queued == 0 and all(answers[worker] >= 2 for worker in state.ready):
             return
         if state.ready:
-            worker = management.describe(version)["customizedMetadata"].get("worker")
-            # Older archives don't say which worker answers; it is plain where there is but one.
-            answers.update(state.ready if len(state.ready) == 1 else [worker])
+            answers[management.describe(version)["customizedMetadata"]["worker"]] += 1
         else:
             time.sleep(0.2)
     raise DrainFailed(

@@ -87,7 +87,10 @@ def variables(image) -> Iterator[dict[str, str]]:
 def settings(image, variables) -> Settings:
     ports = (variables[f"BREAKHIS_{name}_PORT"] for name in ("INFERENCE", "MANAGEMENT", "METRICS"))
     run_dir = Path(variables["BREAKHIS_RUN_DIR"])
-    return Settings(*map(int, ports), image / "model_store", run_dir, open_to_network=True)
+    inference, management, metrics = map(int, ports)
+    return Settings(
+        inference, management, metrics, image / "model_store", run_dir, open_to_network=True
+    )
 
 
 def probe(kind: str, settings: Settings, image: Path, variables: dict[str, str]) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -101,7 +102,10 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
 def test_no_more_fields_are_judged_than_the_page_says():
     from gradio_ui.slide_tab import MAX_FIELDS, _spread
 
-    assert _spread(range(10)) == list(range(10))
-    chosen = _spread(range(3 * MAX_FIELDS))
+    def spread(n: int) -> list[Any]:
+        return _spread(cast(Any, range(n)))
+
+    assert spread(10) == list(range(10))
+    chosen = spread(3 * MAX_FIELDS)
     assert len(set(chosen)) == MAX_FIELDS
     assert (chosen[0], chosen[-1]) == (0, 3 * MAX_FIELDS - 1)
