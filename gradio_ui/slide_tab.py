@@ -41,7 +41,7 @@ SLIDES, RUNS = "slides", 1
 INTRODUCTION = (
     "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
     f"SVS or NDPI, one file of at most {MAX_UPLOAD}. At most {MAX_FIELDS:,} fields with "
-    "tissue are judged, spread over the slide; `python -m breakhis slide` judges all, and takes "
+    "tissue are judged, spread over the slide; `breakhis slide` judges all, and takes "
     "slides of any size. The upload is deleted as soon as it is judged.\n\n"
     f"**{EXPLORATORY}**"
 )
@@ -216,7 +216,7 @@ def _open(sent: UploadedFile) -> Slide:
         with slide:
             raise UnreadableUpload(
                 "The slide has no small levels, so finding its tissue would take minutes. Save it "
-                "as a pyramid, or use the command line: python -m breakhis slide."
+                "as a pyramid, or use the command line: breakhis slide."
             )
     return slide
 

@@ -102,7 +102,7 @@ def measure(
             for engine, processes in [("local", n) for n in workers] + [("ray", max(workers))]:
                 out = Path(folder) / f"{engine}-{processes}-{size}.parquet"
                 options = ["--out", str(out), "--workers", str(processes)]
-                options += ["--ray"] if engine == "ray" else []
+                options += ["--ray", "local"] if engine == "ray" else []
                 seconds, peak = _run(["score", str(archive), *options])
                 after = limit(png, limit_seconds, AUTO)["rate"]
                 runs.append(

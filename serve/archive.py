@@ -1,12 +1,8 @@
 """Model archives, as TorchServe loads them: packed from handler and model, and read again.
 
-    python -m serve.archive [--versioned]
-
-packs ``model_store/breakhis.mar``. The same inputs give a byte-identical archive, so its sha256
-names what is served.
+The same inputs give a byte-identical archive, so its sha256 names what is served.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -72,7 +68,7 @@ class Archive:
             raise ArchiveUnusable(
                 f"{name} is not in the model store. Copy it to {store}, out of which alone "
                 "TorchServe loads archives, or build it with: "
-                "python -m serve.archive --versioned"
+                "breakhis build --versioned"
             )
         try:
             with zipfile.ZipFile(path) as archive:
@@ -207,22 +203,3 @@ def _normalised(archive: Path) -> bytes:
             # Weights don't shrink, and the archive unpacks sooner uncompressed.
             target.writestr(entry, data, zipfile.ZIP_STORED)
     return rewritten.read_bytes()
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description="Pack handler and model into an archive.")
-    parser.add_argument(
-        "--versioned",
-        action="store_true",
-        help=f"name it {MODEL_NAME}-VERSION.mar, for a service that serves another version",
-    )
-    name = MODEL_NAME
-    if parser.parse_args().versioned:
-        name += "-" + json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))["version"]
-    digest = build(archive=MODEL_STORE / f"{name}.mar")
-    print(f"Built model_store/{name}.mar, sha256 {digest}")
-
-
-if __name__ == "__main__":
-    main()

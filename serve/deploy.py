@@ -64,7 +64,7 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
     if float(new) in {float(each.version) for each in management.versions()}:
         raise VersionRegistered(
             f"Version {new} is registered already. Make it the default with "
-            f"python -m breakhis models default {new}, or build another version."
+            f"breakhis models default {new}, or build another version."
         )
     try:
         with step(f"Register version {new}"):
@@ -118,7 +118,7 @@ def roll_back(settings: Settings, step: Step) -> str:
     previous = ServedArchive.read(settings).previous
     if previous is None:
         raise NothingToRollBackTo(
-            "No other archive was served before. Choose one: python -m breakhis deploy ARCHIVE"
+            "No other archive was served before. Choose one: breakhis deploy ARCHIVE"
         )
     for each in Management.from_settings(settings).versions():
         if each.archive == previous:
@@ -144,7 +144,7 @@ def scale(settings: Settings, version: str, workers: int, step: Step) -> None:
             raise VersionInUse(
                 f"Version {version} is the default, and TorchServe loses the requests that a "
                 "worker works on when it ends it. Make another version the default first: "
-                "python -m breakhis models default VERSION"
+                "breakhis models default VERSION"
             )
         with step(f"Wait for the last answers of version {version}"):
             drain(management, version)
@@ -194,8 +194,8 @@ def drain(management: Management, version: str) -> None:
             time.sleep(0.2)
     raise DrainFailed(
         f"Version {version} has not answered all its requests after {DRAIN_SECONDS} seconds. "
-        f"See what it does with: python -m breakhis models describe {version}. "
-        f"Try again with: python -m breakhis models unregister {version}"
+        f"See what it does with: breakhis models describe {version}. "
+        f"Try again with: breakhis models unregister {version}"
     )
 
 

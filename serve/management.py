@@ -139,7 +139,7 @@ class Management:
         if version not in registered:
             raise UnknownVersion(
                 f"Version {version} is not registered, but {', '.join(registered)}. "
-                "Register it with: python -m breakhis models register ARCHIVE"
+                "Register it with: breakhis models register ARCHIVE"
             )
         return registered[version]
 
@@ -172,7 +172,7 @@ class Management:
             if error.code == requests.codes.conflict:
                 raise VersionRegistered(
                     f"The version in {archive} is registered already. Make it the default with "
-                    "python -m breakhis models default VERSION, or build another version."
+                    "breakhis models default VERSION, or build another version."
                 ) from None
             raise LoadFailed(
                 f"TorchServe could not load {archive} ({error}). The reason is in logs/model.log "
@@ -225,5 +225,5 @@ class Management:
         if self.version(version).default:
             raise VersionInUse(
                 f"Version {version} is the default, which must stay. Make another version the "
-                "default first: python -m breakhis models default VERSION"
+                "default first: breakhis models default VERSION"
             )

@@ -55,13 +55,11 @@ class TorchServe:
         settings = self.settings
         if self.process() is not None:
             raise AlreadyRunning(
-                f"TorchServe already runs at {settings.inference_url}. "
-                "Stop it with: python -m breakhis stop"
+                f"TorchServe already runs at {settings.inference_url}. Stop it with: breakhis stop"
             )
         if not self._archive.exists():
             raise StartFailed(
-                f"{self._archive} is missing. Put it back, or build it with: "
-                "python -m serve.archive"
+                f"{self._archive} is missing. Put it back, or build it with: breakhis build"
             )
         if len(str(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
@@ -186,7 +184,7 @@ class TorchServe:
         except RequestRefused as error:
             raise StartFailed(
                 f"TorchServe could not load {self._archive.name} ({error}). "
-                f"Build it again with: python -m serve.archive\n{self._last_words()}"
+                f"Build it again with: breakhis build\n{self._last_words()}"
             ) from error
 
     def _last_words(self) -> str:

@@ -28,9 +28,7 @@ try:
     from ray.data import ActorPoolStrategy, DataContext
     from ray.util.annotations import RayDeprecationWarning
 except ImportError:
-    raise RayMissing(
-        "Ray is not installed. Install it with: pip install -r requirements-ray.txt"
-    ) from None
+    raise RayMissing("Ray is not installed. Install it with: pip install -e '.[ray]'") from None
 
 # Ray Data 2.60 has no other way to bound how often a chunk is tried.
 warnings.filterwarnings("ignore", "`ray_remote_args_fn`", RayDeprecationWarning)

@@ -57,7 +57,7 @@ def score(
     Returns
     -------
     int
-        The command's exit code: 1 if it was stopped, 2 if an image was refused.
+        The command's exit code: 1 if it was stopped, 3 if an image was refused.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def score(
             state.clear()
     except BadModel as error:
         raise ModelUnusable(str(error)) from None
-    return 2 if refused else 0
+    return 3 if refused else 0
 
 
 def _announce(state: ScoringState, console: Console) -> None:

@@ -92,7 +92,7 @@ class Slide:
             raise SlideUnreadable(
                 f"{name} is no slide that OpenSlide reads. Use a tiled, pyramidal TIFF, SVS, "
                 "NDPI, or the DICOM file of a whole slide; a single field goes to "
-                "`python -m breakhis predict`."
+                "`breakhis predict`."
             ) from None
         except OpenSlideError as error:
             raise _damaged(name, error) from None

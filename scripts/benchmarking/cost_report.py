@@ -80,7 +80,7 @@ def page(results: dict[str, Any]) -> str:
             f"Written by `make cost`. {on['cpu']}, {on['cores']} cores; {results['origin']}, "
             f"{results['bytes'] / 1e6:.2f} MB each. The archives have as many names for "
             f"{results['distinct']} files, so that their bytes come from memory, not from a disk. "
-            "Each row is one run of `python -m breakhis score`, from start to end. The limit is "
+            "Each row is one run of `breakhis score`, from start to end. The limit is "
             "what the machine reads, resizes and puts through the ResNet18 in one process "
             "(`make bench`), measured before and after each run. Memory is the peak of all "
             "processes, each shared page counted once.",
@@ -106,7 +106,7 @@ def page(results: dict[str, Any]) -> str:
             "",
             f"A drawn slide of {slide['width']:,} x {slide['height']:,} pixels "
             f"({slide['bytes'] / 1e6:.0f} MB) with {slide['fields']:,} fields of tissue took "
-            f"`python -m breakhis slide` {slide['seconds']:.0f} seconds, "
+            f"`breakhis slide` {slide['seconds']:.0f} seconds, "
             f"{slide['fields'] / slide['seconds']:.1f} fields a second, and "
             f"{slide['resident_mb']:.0f} MB.",
             "",

@@ -69,7 +69,7 @@ def resident_mb(process: psutil.Process) -> dict[str, float]:
 
 @contextlib.contextmanager
 def own(image: bytes) -> Iterator[RunningService]:
-    """Run the service as ``python -m breakhis start`` runs it."""
+    """Run the service as ``breakhis serve`` runs it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         settings = Settings(
             *(free_port(), free_port(), free_port()),
@@ -85,9 +85,7 @@ def own(image: bytes) -> Iterator[RunningService]:
             headers = {"Authorization": f"Bearer {token}"}
             process = torchserve.process()
             if process is None or not _wait(url, image, headers, False, process.is_running):
-                raise ScriptError(
-                    "The service does not answer. Try it with: python -m breakhis start"
-                )
+                raise ScriptError("The service does not answer. Try it with: breakhis serve")
             yield RunningService(url, process, time.perf_counter() - began, headers)
         finally:
             torchserve.stop()
