@@ -13,7 +13,7 @@ from typing import Any
 import joblib
 import pyarrow as pa
 
-from bulk.errors import ClusterFailed, RayMissing
+from bulk.errors import ClusterFailed
 from bulk.images import table
 from bulk.images.listing import ImageFile
 from bulk.images.table import Engine, Row
@@ -28,7 +28,7 @@ try:
     from ray.data import ActorPoolStrategy, DataContext
     from ray.util.annotations import RayDeprecationWarning
 except ImportError:
-    raise RayMissing(
+    raise ClusterFailed(
         "Ray is not installed. Install it with: pip install -r requirements-ray.txt"
     ) from None
 
