@@ -1,5 +1,6 @@
 """Writes a file whole: under another name, which changes once all is written."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     Path
         Where to write meanwhile, in the same folder.
     """
-    unfinished = path.with_name(f"{path.name}.part")
+    # Two programs may write the same file at a time; the last one's stays.
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -43,7 +43,7 @@ ON_CI = bool(os.environ.get("CI"))
 MARKS = {
     "service": {
         "service",
-        "changing",
+        "torchserve_of_versions",
         "endangered",
         "aging",
         "fresh_settings",
@@ -58,7 +58,12 @@ MARKS = {
 }
 # Tests that share a running service are one lane, which one process of pytest-xdist works
 # through. The longest comes first; all other tests keep to their modules.
-LANES = {"endangered": "faults", "page_url": "page", "changing": "versions", "service": "api"}
+LANES = {
+    "endangered": "faults",
+    "page_url": "page",
+    "torchserve_of_versions": "versions",
+    "service": "api",
+}
 # Threads of one test would only be in the way of the tests beside it.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -153,11 +158,11 @@ def worker_of(settings: Settings) -> psutil.Process:
     return worker
 
 
-def wait_until(true: Callable[[], object], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 120, every: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 def rewrite_archive(
@@ -200,10 +205,11 @@ def link_environment(folder: Path, requirements: str) -> None:
 def run_snippet(
     language: str, code: str, settings: Settings, folder: Path
 ) -> subprocess.CompletedProcess:
-    """Run a snippet of the README as it stands, but for the ports."""
+    """Run a snippet of README or docs as it stands, but for the ports."""
     for default, port in [
         ("127.0.0.1:8080", settings.inference_port),
         ("127.0.0.1:8081", settings.management_port),
+        ("127.0.0.1:8082", settings.metrics_port),
     ]:
         code = code.replace(default, f"127.0.0.1:{port}")
     if language == "python":

@@ -57,7 +57,7 @@ def test_it_runs_with_nothing_but_its_requirements(space, fresh_settings, field_
         assert page.predict(handle_file(image), api_name="/classify")["verdict"] == "malignant"
         assert page.predict([handle_file(image)], api_name="/patient")["patient"]["images"] == 1
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert processes_of(fresh_settings) == []
 

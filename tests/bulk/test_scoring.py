@@ -22,7 +22,7 @@ from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.slow
 # Several times what the workers do between two looks at the ledger.
-IMAGES = 112
+IMAGES = 96
 BAD = {
     "cut.png": "The image is damaged",
     "none.png": "This is not an image",

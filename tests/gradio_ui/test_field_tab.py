@@ -118,18 +118,18 @@ def test_camera(visitor):
     visitor.verdict()
 
 
-def test_service_down_and_back(visitor, service, field_file, screenshot):
-    down = visitor.page.locator("#service-down")
+def test_service_down_and_back(desktop, service, field_file, screenshot):
+    down = desktop.page.locator("#service-down")
     torchserve = TorchServe(service)
     torchserve.stop()
     try:
         down.wait_for()
         assert "does not answer at the moment" in down.inner_text()
-        visitor.upload(field_file)
-        visitor.page.get_by_text("TorchServe is not running here").wait_for()
-        screenshot(visitor, "down")
+        desktop.upload(field_file)
+        desktop.page.get_by_text("TorchServe is not running here").wait_for()
+        screenshot(desktop, "down")
     finally:
         torchserve.start()
     down.wait_for(state="hidden")
-    visitor.upload(field_file)
-    visitor.verdict()
+    desktop.upload(field_file)
+    desktop.verdict()

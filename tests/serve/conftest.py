@@ -44,10 +44,32 @@ def versions(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def changing(versions: Path) -> Iterator[Settings]:
-    """A running TorchServe of its own; each test leaves the served version alone in it."""
+def torchserve_of_versions(versions: Path) -> Iterator[Settings]:
+    """A running TorchServe of its own."""
     with running(model_store=versions) as settings:
         yield settings
+
+
+@pytest.fixture
+def changing(torchserve_of_versions: Settings) -> Settings:
+    """The served version alone; a test may change that."""
+    management = Management.from_settings(torchserve_of_versions)
+    management.set_default(SERVED)
+    for version in registered(torchserve_of_versions).keys() - {SERVED}:
+        management.unregister(version)
+    return torchserve_of_versions
+
+
+@pytest.fixture
+def both(torchserve_of_versions: Settings) -> Settings:
+    """Version 2.0 beside the one that is served, which is the default."""
+    management = Management.from_settings(torchserve_of_versions)
+    if "2.0" not in registered(torchserve_of_versions):
+        done = run(torchserve_of_versions, "models", "register", "breakhis-2.0.mar")
+        assert done.returncode == 0, done.stderr
+        assert "Version 2.0 is registered" in done.stdout
+    management.set_default(SERVED)
+    return torchserve_of_versions
 
 
 def registered(settings: Settings) -> dict[str, bool]:

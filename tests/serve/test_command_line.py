@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
 from serve.frontend import SCRATCH
@@ -40,7 +41,7 @@ def test_predict_prints_a_table(service, field_png, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "field.png" in done.stdout
     assert "P(malignant)" in done.stdout
-    assert "never use it for a diagnosis" in done.stdout
+    assert RESEARCH_ONLY in done.stdout
 
 
 def test_predict_json_and_exit_code_when_an_image_is_refused(service, field_png, tmp_path):

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,33 +10,20 @@ import pytest
 from serve.archive import Archive
 from serve.client import Client
 from serve.management import Management
-from serve.settings import Settings
 from tests.conftest import ROOT, run_snippet
 from tests.serve.conftest import SERVED, registered, run, under_load
 
 SWITCHING_SECONDS = 8
 
-SECTION = (ROOT / "README.md").read_text().split("## Changing the model")[1].split("\n## ")[0]
-WITH_SERVE, WITH_CURL = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (ROOT / "docs" / "versions.md").read_text("utf-8")
+WITH_BREAKHIS, WITH_CURL = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 
 
-# First, because it starts and ends with the served version alone.
-@pytest.mark.parametrize("steps", [WITH_SERVE, WITH_CURL], ids=["serve", "curl"])
-def test_the_steps_of_the_readme(steps, changing, field_png, tmp_path):
+@pytest.mark.parametrize("steps", [WITH_BREAKHIS, WITH_CURL], ids=["breakhis", "curl"])
+def test_the_steps_on_the_page_about_versions(steps, changing, field_png, tmp_path):
     (tmp_path / "field.png").write_bytes(field_png)
-    done = run_snippet("sh", re.sub(r"/\d\.\d/", f"/{SERVED}/", steps), changing, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert registered(changing) == {SERVED: True}
-
-
-@pytest.fixture(scope="module")
-def both(changing: Settings) -> Iterator[Settings]:
-    """Version 2.0 beside the one that is served, which stays the default."""
-    done = run(changing, "models", "register", "breakhis-2.0.mar")
-    assert done.returncode == 0, done.stderr
-    assert "Version 2.0 is registered" in done.stdout
-    yield changing
-    done = run(changing, "models", "unregister", "2.0")
+    steps = re.sub(r"/(?!2\.0/)\d+\.\d+/set-default", rf"/{SERVED}/set-default", steps)
+    done = run_snippet("sh", steps, changing, tmp_path)
     assert done.returncode == 0, done.stderr
     assert registered(changing) == {SERVED: True}
 
