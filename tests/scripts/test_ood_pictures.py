@@ -16,6 +16,7 @@ def pictures() -> dict[str, list[np.ndarray]]:
     return ood_pictures()
 
 
+@pytest.mark.slow
 def test_each_kind_has_some_all_readable_and_the_same_each_time(pictures):
     again = ood_pictures()
     for kind, some in pictures.items():
