@@ -20,7 +20,6 @@ import numpy as np
 import psutil
 from rich.progress import Progress
 
-from bulk.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 from handler.engines import AUTO
 from handler.whole_file import write_whole
 from scripts.benchmarking.cost_report import page, plot
@@ -30,6 +29,7 @@ from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb
 from scripts.errors import ScriptError
 from scripts.paths import REPORTS, ROOT, add_data_argument
+from scripts.training.breakhis import FIELD_SIZE
 from serve.drawn_tissue import draw_field
 
 IMAGES, WORKERS = (100, 1_000, 10_000), (1, 2)
@@ -141,8 +141,9 @@ def _slide(grid: tuple[int, int], path: Path) -> dict[str, Any]:
     """Draw a slide that is all tissue, and score it."""
     columns, rows = grid
     drawn = [draw_field(seed) for seed in range(DRAWN)]
-    width, height = columns * FIELD_WIDTH, rows * FIELD_HEIGHT
-    places = [(x, y) for y in range(0, height, FIELD_HEIGHT) for x in range(0, width, FIELD_WIDTH)]
+    across, down = FIELD_SIZE
+    width, height = columns * across, rows * down
+    places = [(x, y) for y in range(0, height, down) for x in range(0, width, across)]
     regions = {place: drawn[i % DRAWN] for i, place in enumerate(places)}
     write_slide(path, (width, height), regions, levels=(1, 4, 16))
     out = path.with_suffix("")

@@ -15,10 +15,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handler import CARD, EVALUATION, MANIFEST, PLOTS
+from handler import CARD, EVALUATION, MANIFEST, MODEL_NAME, PLOTS
 from handler.whole_file import write_whole
-from serve.errors import ArchiveUnusable
-from serve.settings import MODEL_NAME, MODEL_STORE, ROOT
+from serve.errors import VersionError
+from serve.settings import MODEL_STORE, ROOT
 
 # Where an archive says what it is.
 DESCRIPTION = "MAR-INF/MANIFEST.json"
@@ -37,7 +37,7 @@ class Archive:
     file : str
         Its name in the model store, by which TorchServe knows it.
     version : str
-        Under which TorchServe registers it, such as "1.3".
+        Under which TorchServe registers it, such as "1.4".
     manifest_sha256 : str
         Checksum of the model's manifest, which answers name.
     """
@@ -59,13 +59,13 @@ class Archive:
 
         Raises
         ------
-        ArchiveUnusable
+        VersionError
             It is not in the store, is damaged, or holds another model.
         """
         path = store / Path(name).name
         given = Path(name)
         if not path.is_file() or (given.parent != Path() and not _same(given, path)):
-            raise ArchiveUnusable(
+            raise VersionError(
                 f"{name} is not in the model store. Copy it to {store}, out of which alone "
                 "TorchServe loads archives, or build it with: "
                 "breakhis build --versioned"
@@ -79,15 +79,15 @@ class Archive:
                 manifest = archive.read(MANIFEST)
             model, version = described["modelName"], described["modelVersion"]
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ArchiveUnusable(
+            raise VersionError(
                 f"{path.name} is damaged or no model archive ({error}). Build it again."
             ) from None
         if model != MODEL_NAME:
-            raise ArchiveUnusable(f"{path.name} holds the model {model}, not {MODEL_NAME}.")
+            raise VersionError(f"{path.name} holds the model {model}, not {MODEL_NAME}.")
         # TorchServe compares versions as floating-point numbers.
         if not re.fullmatch(r"\d+(\.\d+)?", version) or float(version) == 0:
-            raise ArchiveUnusable(
-                f"The version {version!r} in {path.name} is not a positive number such as 1.3, "
+            raise VersionError(
+                f"The version {version!r} in {path.name} is not a positive number such as 1.4, "
                 "which TorchServe needs. Change it in the model's manifest and build again."
             )
         return cls(path.name, version, hashlib.sha256(manifest).hexdigest())

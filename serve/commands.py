@@ -3,9 +3,8 @@
 import json
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +12,8 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from handler import RESEARCH_ONLY
-from serve.client import Client, Prediction
+from handler.prediction import Prediction
+from serve.client import Client
 from serve.deploy import drain_all
 from serve.errors import ImageRefused, NotRunning
 from serve.management import Management
@@ -146,18 +146,12 @@ def predict(
         except OSError as error:
             answers[str(path)] = ImageRefused(400, "UnreadableFile", f"{error.strerror}.")
     if as_json:
-        print(json.dumps([{"file": file, **_to_json(a)} for file, a in answers.items()], indent=2))
+        print(json.dumps([{"file": file, **a.to_json()} for file, a in answers.items()], indent=2))
     else:
         Console().print(_table(answers))
         print(RESEARCH_ONLY)
     if any(isinstance(answer, ImageRefused) for answer in answers.values()):
         raise typer.Exit(3)
-
-
-def _to_json(answer: Prediction | ImageRefused) -> dict[str, Any]:
-    if isinstance(answer, ImageRefused):
-        return {"code": answer.code, "type": answer.type, "message": str(answer)}
-    return {k: v for k, v in asdict(answer).items() if v is not None}
 
 
 def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:

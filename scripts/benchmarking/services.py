@@ -16,11 +16,12 @@ import psutil
 import requests
 from urllib3 import encode_multipart_formdata
 
+from handler import MODEL_NAME
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
 from serve.archive import pack
 from serve.ports import HOST, free_port
-from serve.settings import MODEL_NAME, Settings
+from serve.settings import Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 

@@ -8,8 +8,9 @@ import pytest
 import requests
 from PIL import Image
 
+from handler.prediction import Prediction
 from serve.api import Api
-from serve.client import Client, Prediction
+from serve.client import Client
 from serve.drawn_tissue import draw_field
 from serve.errors import (
     ImageRefused,
