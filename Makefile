@@ -3,18 +3,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --disable-pip-version-check
 
-.PHONY: demo serve archive check quick-tests test fuzz screenshots faults load cost bench lint clean
+.PHONY: demo serve check quick-tests test fuzz screenshots faults load cost bench lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
-	@exec $(BIN)/python app.py
+	@exec $(BIN)/breakhis demo
 
-serve: archive
-	@exec $(BIN)/python -m breakhis start --foreground
-
-archive: $(VENV)/installed
-	@$(BIN)/python -m serve.archive
+serve: $(VENV)/installed
+	@$(BIN)/breakhis build
+	@exec $(BIN)/breakhis serve
 
 # Lint, types, and every test that starts no service and is not slow: a minute.
 check: $(VENV)/installed-dev
@@ -35,7 +34,7 @@ fuzz: $(VENV)/installed-dev
 screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --randomly-dont-reorganize tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
 
-bench: $(VENV)/installed-bench
+bench: $(VENV)/installed-dev
 	$(BIN)/python -m scripts.bench
 
 # Faults on a running service under load; writes the table of what came of them.
@@ -56,19 +55,28 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:
-	rm -rf $(VENV) .run model_store/*.mar
+# What pyproject.toml pins, and in which version all that needs comes with it. Versions that still
+# fit stay as they are. A build such as +cpu is this machine's choice, and no address of it belongs
+# into what is committed.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras \
+	--unsafe-package pip --annotation-style line \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links pyproject.toml
+lock: $(VENV)/installed-dev
+	$(COMPILE) --all-extras --output-file requirements-dev.txt
+	$(COMPILE) --extra page,slides --constraint requirements-dev.txt --output-file requirements.txt
+	sed -i -e 's/^\([^ ]*==[^ +]*\)+[^ ]*/\1/' -e 's/-c requirements-dev.txt, //' requirements*.txt
 
-$(VENV)/installed: requirements.txt
+clean:
+	rm -rf $(VENV) .run *.egg-info model_store/*.mar
+
+# Installed as a folder, in which the model store and the run folder are.
+$(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
-	@touch $@
-
-$(VENV)/installed-bench: requirements-bench.txt $(VENV)/installed
-	$(BIN)/pip install --disable-pip-version-check -r requirements-bench.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -1,14 +1,18 @@
 """Command line of everything: the service, the versions of its model, and work without it.
 
-    python -m breakhis COMMAND
+    breakhis COMMAND
 
-Exit codes: 0 success, 1 it can't be done, 2 an image was refused.
+Exit codes: 0 success, 1 it can't be done, 2 no such command or option, 3 an image was refused.
 """
 
-import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
 
 from bulk.errors import BulkError
 from handler import RESEARCH_ONLY
@@ -17,81 +21,109 @@ from serve.errors import ServeError
 from serve.settings import Settings
 
 
-def score(settings: Settings, given: argparse.Namespace) -> int:
-    """Score images into a table."""
-    # With its libraries, which take a second to import.
+class Commands(TyperGroup):
+    """Commands whose errors are messages on standard error, and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except (ServeError, BulkError) as error:
+            print(error, file=sys.stderr)
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Run the BreakHis service, ask it, or score images without it.",
+    epilog=RESEARCH_ONLY,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    # Their frames would show what is in memory, such as tokens.
+    pretty_exceptions_enable=False,
+)
+without_service = typer.Typer()
+
+
+@app.command()
+def demo() -> None:
+    """Start the service and the web page, until Ctrl-C."""
+    with _extra("page"):
+        from gradio_ui.launch import main  # noqa: PLC0415
+    problem = main()
+    if problem is not None:
+        print(problem, file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@without_service.command()
+def score(
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER_OR_GLOB", help="Such as slides or 'slides/**/*.png'."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.parquet", help="The table.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one for each core.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on the Ray cluster at this address; auto: the one that this machine is "
+            "part of; local: one that is started here for the purpose.",
+        ),
+    ] = None,
+) -> None:
+    """Classify thousands of images into a table, without TorchServe.
+
+    Scores images into a Parquet file, and their patients into a CSV file beside it. A run that
+    was stopped goes on where it was, and what the table holds already is scored again only
+    where the file has changed.
+    """
+    # Its libraries take a second to import.
     from bulk.images import run  # noqa: PLC0415
 
-    return run.score(settings.model_store, given.images, given.out, given.workers, given.ray)
+    store = Settings.from_environment().model_store
+    raise typer.Exit(run.score(store, images, out, workers, ray))
 
 
-def slide(settings: Settings, given: argparse.Namespace) -> int:
-    """Judge a whole slide."""
-    # With the model and its libraries, which take seconds to import.
-    from bulk.slides import run  # noqa: PLC0415
+@without_service.command()
+def slide(
+    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="TIFF, SVS, NDPI or DICOM.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For the results; else named like the slide."),
+    ] = None,
+) -> None:
+    """Judge the tissue of a whole slide, without the service."""
+    # The model and its libraries take seconds to import.
+    with _extra("slides"):
+        from bulk.slides import run  # noqa: PLC0415
+    store = Settings.from_environment().model_store
+    raise typer.Exit(run.judge_slide(store, slide, out))
 
-    return run.judge_slide(settings.model_store, given.slide, given.out)
+
+# In the order of the help.
+for part in (commands.app, without_service, models.app):
+    app.add_typer(part)
 
 
-def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m breakhis",
-        description="Run the BreakHis service, ask it, or score images without it.",
-        epilog=RESEARCH_ONLY,
-    )
-    subparsers = parser.add_subparsers(required=True)
-    commands.add_commands(subparsers)
-    models.add_commands(subparsers)
-    _add_bulk_commands(subparsers)
-    given = parser.parse_args()
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Import what an extra brings, or say how to install it."""
     try:
-        return given.run(Settings.from_environment(), given)
-    except (ServeError, BulkError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 1
-
-
-def _add_bulk_commands(subparsers: Any) -> None:
-    command = subparsers.add_parser(
-        "slide", help="judge the tissue of a whole slide, without the service"
-    )
-    command.add_argument("slide", type=Path, metavar="SLIDE", help="TIFF, SVS, NDPI or DICOM")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="for the results")
-    command.set_defaults(run=slide)
-
-    command = subparsers.add_parser(
-        "score",
-        help="classify thousands of images into a table, without TorchServe",
-        description="Score images into a Parquet file, and their patients into a CSV file beside "
-        "it. A run that was stopped goes on where it was, and what the table holds already is "
-        "scored again only where the file has changed.",
-    )
-    command.add_argument(
-        "images", nargs="+", metavar="FOLDER_OR_GLOB", help="such as slides or 'slides/**/*.png'"
-    )
-    command.add_argument("--out", required=True, type=Path, metavar="FILE.parquet")
-    command.add_argument("--workers", type=_count, help="processes; by default one for each core")
-    command.add_argument(
-        "--ray",
-        nargs="?",
-        const="local",
-        metavar="ADDRESS",
-        help="work on the Ray cluster at this address (auto: the one that this machine is part "
-        "of), or on one that is started here for the purpose",
-    )
-    command.set_defaults(run=score)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+        yield
+    except ModuleNotFoundError as error:
+        print(
+            f"{error.name} is not installed. Install it with: pip install -e '.[{name}]'",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    app(prog_name="breakhis")

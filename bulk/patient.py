@@ -2,22 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from handler.decision import DecisionRule
-
-
-class Answer(Protocol):
-    """What the model says of one image."""
-
-    @property
-    def label(self) -> str: ...  # noqa: D102
-    @property
-    def probability(self) -> float: ...  # noqa: D102
-    @property
-    def verdict(self) -> str: ...  # noqa: D102
-    @property
-    def decision(self) -> float: ...  # noqa: D102
+from handler.prediction import Prediction, Verdict
 
 
 @dataclass(frozen=True)
@@ -36,14 +23,14 @@ class PatientScore:
         How many of them are labelled malignant.
     """
 
-    verdict: str
+    verdict: Verdict
     decision: float
     probability: float
     images: int
     called_malignant: int
 
 
-def score_patient(answers: Iterable[Answer], rule: DecisionRule) -> PatientScore | None:
+def score_patient(answers: Iterable[Prediction], rule: DecisionRule) -> PatientScore | None:
     """Average the decisions of the images that got a verdict.
 
     The mean is the sum rule of Kittler, Hatef, Duin, Matas, "On combining classifiers",
@@ -51,7 +38,7 @@ def score_patient(answers: Iterable[Answer], rule: DecisionRule) -> PatientScore
 
     Parameters
     ----------
-    answers : iterable of Answer
+    answers : iterable of Prediction
         Gone through once.
     rule : DecisionRule
         That of the model that gave them.

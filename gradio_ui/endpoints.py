@@ -1,7 +1,5 @@
 """For programs: the page's own endpoints, which its footer's "Use via API" shows."""
 
-import base64
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -13,7 +11,7 @@ from gradio_ui.patient_tab import PATIENTS
 from gradio_ui.retention import delete
 from gradio_ui.scoring import score_images
 from gradio_ui.uploads import UploadedFile, find_uploads, read_upload
-from serve.client import Client, Prediction
+from serve.client import Client
 from serve.description import RunningModel
 from serve.errors import ServeError
 
@@ -30,7 +28,7 @@ def build(client: Client, model: RunningModel) -> None:
         try:
             if len(image) != 1:
                 raise UnreadableUpload("Send one image; for several there is /patient.")
-            return _json(client.predict(read_upload(image[0].path), heatmap=True))
+            return client.predict(read_upload(image[0].path), heatmap=True).to_json()
         except (ServeError, UnreadableUpload) as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
@@ -50,7 +48,7 @@ def build(client: Client, model: RunningModel) -> None:
             "patient": vars(score) if score else None,
             "formed": how_formed(description),
             "images": [
-                {"file": s.name, **(_json(s.answer) if s.answer else {"error": s.reason})}
+                {"file": s.name, **(s.answer.to_json() if s.answer else {"error": s.reason})}
                 for s in scored
             ],
         }
@@ -64,10 +62,3 @@ def build(client: Client, model: RunningModel) -> None:
     gr.Button(visible=False).click(
         patient, several, answer, api_name="patient", concurrency_id=PATIENTS
     )
-
-
-def _json(answer: Prediction) -> dict[str, Any]:
-    given = {name: value for name, value in asdict(answer).items() if value is not None}
-    if answer.heatmap:
-        given["heatmap"] = base64.b64encode(answer.heatmap).decode("ascii")
-    return given

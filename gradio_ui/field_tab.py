@@ -16,7 +16,7 @@ from serve.errors import ImageRefused, ServeError
 
 INTRODUCTION = (
     "Upload, drop, paste or photograph an H&E-stained breast biopsy taken at 40x, as in the "
-    "BreakHis data set (700 x 460 pixels, one microscope field). PNG, JPEG, TIFF, BMP or WebP."
+    "BreakHis data set: one whole microscope field. PNG, JPEG, TIFF, BMP or WebP."
 )
 # On a phone the verdict stands below the fold.
 SHOW_VERDICT = "() => document.querySelector('#answer').scrollIntoView({block: 'nearest'})"

@@ -9,7 +9,7 @@ from gradio_ui import report, verdict
 from gradio_ui.batch_result import download_links
 from gradio_ui.picture import LEGEND, data_url
 from gradio_ui.scoring import JudgedImage
-from serve.client import Prediction
+from handler.prediction import Prediction
 from serve.description import Description
 
 COLUMNS = ["File", "Verdict", "Probability", "Warnings"]

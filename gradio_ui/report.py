@@ -1,6 +1,5 @@
 """A patient's results to take away: a table as CSV, a page as PDF."""
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -26,15 +25,13 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from bulk.names import as_text
+from bulk import tables
 from bulk.patient import PatientScore
+from bulk.tables import ANSWER, MODEL, cells
 from gradio_ui.scoring import JudgedImage
 from handler import RESEARCH_ONLY
 
-COLUMNS = (
-    *("file", "verdict", "probability", "label", "decision", "warnings", "error"),
-    *("model_version", "model_sha256", "note"),
-)
+COLUMNS = ("file", *ANSWER, "message", *MODEL)
 
 MARGIN = 16 * mm
 PICTURES, PICTURES_IN_A_ROW = 9, 3
@@ -52,30 +49,11 @@ def to_csv(scored: Sequence[JudgedImage]) -> bytes:
     bytes
         UTF-8 with the mark by which spreadsheets know it.
     """
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for each in scored:
-        name = as_text(each.name)
-        answer = each.answer
-        if answer is None:
-            writer.writerow([name, "", "", "", "", "", each.reason, "", "", RESEARCH_ONLY])
-            continue
-        writer.writerow(
-            [
-                name,
-                answer.verdict,
-                f"{answer.probability:.4f}",
-                answer.label,
-                f"{answer.decision:.4f}",
-                " ".join(warning.code for warning in answer.warnings),
-                "",
-                answer.model.version,
-                answer.model.sha256,
-                RESEARCH_ONLY,
-            ]
-        )
-    return text.getvalue().encode("utf-8-sig")
+    rows = (
+        {"file": each.name, **(cells(each.answer) if each.answer else {"message": each.reason})}
+        for each in scored
+    )
+    return tables.to_csv(COLUMNS, rows)
 
 
 def to_pdf(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: str) -> bytes:

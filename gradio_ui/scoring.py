@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.uploads import Upload
-from serve.client import Client, Prediction
+from handler.prediction import Prediction
+from serve.client import Client
 from serve.errors import RequestRefused
 
 # Enough to keep the service's batches filled, few enough to leave room for other visitors.

@@ -57,7 +57,7 @@ def summary(scored: Sequence[ScoredField], found: int) -> str:
     if len(scored) < found:
         lines.append(
             f"{found} fields hold tissue; {len(scored)} of them were judged. The command line "
-            "judges all: python -m breakhis slide."
+            "judges all: breakhis slide."
         )
     model = together.model
     return verdict.box(

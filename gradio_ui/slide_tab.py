@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bulk.errors import NoTissueFound, SlideHasNoScale, SlideUnreadable
+from bulk.errors import SlideUnusable
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import Judge, ScoredField, score
 from bulk.slides.slide import Slide, Tile
@@ -23,7 +23,9 @@ from gradio_ui.errors import UnreadableUpload
 from gradio_ui.picture import shrink
 from gradio_ui.retention import delete
 from gradio_ui.uploads import DELETED, MAX_UPLOAD, UploadedFile
-from serve.client import Client, Prediction
+from handler.manifest import TrainingField
+from handler.prediction import Prediction
+from serve.client import Client
 from serve.description import RunningModel
 from serve.errors import ImageRefused, ServeError
 
@@ -41,18 +43,17 @@ SLIDES, RUNS = "slides", 1
 INTRODUCTION = (
     "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
     f"SVS or NDPI, one file of at most {MAX_UPLOAD}. At most {MAX_FIELDS:,} fields with "
-    "tissue are judged, spread over the slide; `python -m breakhis slide` judges all, and takes "
+    "tissue are judged, spread over the slide; `breakhis slide` judges all, and takes "
     "slides of any size. The upload is deleted as soon as it is judged.\n\n"
     f"**{EXPLORATORY}**"
 )
 MODEL_CHANGED = (
     "The service's model was changed while the fields were judged. Send the slide again."
 )
-REFUSALS = (SlideUnreadable, SlideHasNoScale, NoTissueFound, UnreadableUpload)
 
 
 @dataclass
-class Run:
+class SlideRun:
     """What is known of a slide so far.
 
     Attributes
@@ -95,7 +96,7 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(run: Run | None, sent: list[UploadedFile]) -> str:
+    def stop(run: SlideRun | None, sent: list[UploadedFile]) -> str:
         if run is None:  # it had not begun; else it deletes the slide itself
             delete(sent)
         message = "What follows is of the fields that were judged before."
@@ -149,12 +150,12 @@ def build(client: Client, model: RunningModel) -> None:
 
 def judge(
     client: Client, model: RunningModel, sent: list[UploadedFile]
-) -> Generator[tuple[Run | None, str, str], None, None]:
+) -> Generator[tuple[SlideRun | None, str, str], None, None]:
     """Judge a slide, and delete the upload at the end, however it comes.
 
     Yields
     ------
-    run : Run or None
+    run : SlideRun or None
         None until the tissue is found.
     progress, picture : str
         HTML.
@@ -164,11 +165,12 @@ def judge(
         yield None, verdict.box("waiting", "No slide yet", ["Choose a slide first."]), ""
         return
     try:
-        with _open(sent[0]) as slide:
+        description = model.describe()
+        with _open(sent[0], description.training_field) as slide:
             yield None, verdict.box("waiting", "Looking for tissue", []), ""
             overview = slide.overview()
-            tiles = find_tiles(slide, overview, model.describe().min_tissue)
-            run = Run(HeatMap(slide, overview), len(tiles))
+            tiles = find_tiles(slide, overview, description.min_tissue)
+            run = SlideRun(HeatMap(slide, overview), len(tiles))
             chosen = _spread(tiles)
             picture = result.picture(overview, run.heat_map, slide.name)
             yield run, progress_bar(0, len(chosen), "fields"), picture
@@ -182,7 +184,7 @@ def judge(
                         shown = time.monotonic()
             picture = result.picture(overview, run.heat_map, slide.name)
             yield run, progress_bar(len(run.scored), len(chosen), "fields"), picture
-    except REFUSALS as error:
+    except (SlideUnusable, UnreadableUpload) as error:
         yield run, verdict.box("refused", "Slide refused", [str(error)]), picture
     except ServeError as error:
         yield run, verdict.trouble(str(error)), picture
@@ -190,7 +192,7 @@ def judge(
         delete(sent)
 
 
-def conclude(run: Run | None) -> tuple[None, str, str, str]:
+def conclude(run: SlideRun | None) -> tuple[None, str, str, str]:
     """Put a slide's fields together.
 
     Returns
@@ -208,15 +210,15 @@ def conclude(run: Run | None) -> tuple[None, str, str, str]:
     return None, together, result.downloads(run.scored, run.heat_map), result.gallery(run.highest)
 
 
-def _open(sent: UploadedFile) -> Slide:
+def _open(sent: UploadedFile, training_field: TrainingField) -> Slide:
     if not sent.path.exists():
         raise UnreadableUpload(DELETED)
-    slide = Slide.open(sent.path, sent.name)
+    slide = Slide.open(sent.path, training_field, sent.name)
     if slide.overview_cost > MAX_OVERVIEW_COST:
         with slide:
             raise UnreadableUpload(
                 "The slide has no small levels, so finding its tissue would take minutes. Save it "
-                "as a pyramid, or use the command line: python -m breakhis slide."
+                "as a pyramid, or use the command line: breakhis slide."
             )
     return slide
 

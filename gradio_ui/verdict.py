@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from handler import RESEARCH_ONLY
-from serve.client import Prediction
+from handler.prediction import Prediction
 from serve.description import Description
 
 # What each verdict means to a reader, and what to do.

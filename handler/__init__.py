@@ -9,6 +9,9 @@ RESEARCH_ONLY = (
     "Research software, not a medical device. It must not be used for diagnosis or treatment."
 )
 
+# The model's name, here and in TorchServe.
+MODEL_NAME = "breakhis"
+
 # Files of a model's folder that the manifest does not name.
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"

@@ -14,16 +14,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
-import joblib
-import torch
 from ts.context import Context
 
 from handler.errors import RequestError
 from handler.images import Field, read_field
-from handler.limits import Limits, TimeLeft
-from handler.model import Include, Model, Prediction
+from handler.limits import TimeLeft
+from handler.model import Include
 from handler.payload import Options, Payload, read_options, read_payload
+from handler.prediction import Prediction
+from handler.settings import HandlerSettings
 from handler.telemetry import RequestRecord, Seconds, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -34,18 +33,12 @@ class BreakHisHandler:
 
     def initialize(self, context: Context) -> None:
         """Open the model that lies in the archive's folder."""
-        settings = context.model_yaml_config["handler"]
-        self._max_images = settings["max_images"]
-        self._limits = Limits(**settings["image_limits"])
-        threads = settings["threads"] or joblib.cpu_count()
-        torch.set_num_threads(threads)
-        # Images are worked on side by side; threads within one would only add to them.
-        cv2.setNumThreads(1)
-        self._pool = ThreadPoolExecutor(threads)
-        gpu = context.system_properties.get("gpu_id")
-        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        folder = Path(context.system_properties["model_dir"])
-        self._model = Model.open(folder, device, engine=settings["engine"], threads=threads)
+        settings = HandlerSettings.from_config(context.model_yaml_config)
+        self._max_images = settings.max_images
+        self._limits = settings.limits
+        self._pool = ThreadPoolExecutor(settings.threads)
+        properties = context.system_properties
+        self._model = settings.open_model(Path(properties["model_dir"]), properties.get("gpu_id"))
         self._telemetry = Telemetry(context.metrics, self._model.identity.version)
         logger.info("Loaded %s", self._model.identity)
 

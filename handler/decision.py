@@ -2,10 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-Label = Literal["benign", "malignant"]
-CLASSES: tuple[Label, Label] = ("benign", "malignant")
+from handler.prediction import CLASSES, Label, Verdict
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,6 @@ class DecisionRule:
         low, high = self.abstain
         return low <= decision <= high
 
-    def verdict(self, decision: float) -> Label | Literal["uncertain"]:
+    def verdict(self, decision: float) -> Verdict:
         """Read a decision: the label, or that it is uncertain."""
         return "uncertain" if self.is_uncertain(decision) else self.label(decision)

@@ -2,7 +2,7 @@
 
 import logging
 
-from handler.errors import BadSetting
+from handler.errors import UnknownEngine
 from handler.features import Engine, TorchEngine
 from handler.resnet import Trunk
 
@@ -45,11 +45,11 @@ def open_engine(
 
     Raises
     ------
-    BadSetting
+    UnknownEngine
         There is no engine of this name.
     """
     if choice not in CHOICES:
-        raise BadSetting(f"There is no engine {choice!r}. Choose one of: {', '.join(CHOICES)}.")
+        raise UnknownEngine(f"There is no engine {choice!r}. Choose one of: {', '.join(CHOICES)}.")
     if choice == AUTO:
         choice = "openvino-int8" if device == "cpu" else "torch-fp16"
     if choice.startswith("torch"):

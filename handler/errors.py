@@ -48,5 +48,5 @@ class BadModel(RuntimeError):
     """The model's files are incomplete, or not the ones its manifest names."""
 
 
-class BadSetting(ValueError):
-    """A setting in model-config.yaml has a value that it can't have."""
+class UnknownEngine(ValueError):
+    """The setting ``engine`` in model-config.yaml names none that there is."""

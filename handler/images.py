@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageEr
 
 from handler.errors import BadImage, RequestError, UnsupportedImage
 from handler.limits import BoundedFile, Limits, check_encoded, check_header
-from handler.warning import ImageWarning
+from handler.prediction import Warning
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
@@ -56,7 +56,7 @@ for decoder in ("PIL", "imagecodecs"):
     logging.getLogger(decoder).setLevel(logging.CRITICAL)
 
 
-SEVERAL_PAGES = ImageWarning(
+SEVERAL_PAGES = Warning(
     "several_pages", "The file holds several pages or frames; only the first was read."
 )
 
@@ -69,12 +69,12 @@ class Field:
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
         RGB, upright, at most `MAX_SIDE` pixels wide and high.
-    warnings : list of ImageWarning
+    warnings : list of Warning
         What had to be assumed to read it.
     """
 
     pixels: np.ndarray
-    warnings: list[ImageWarning] = field(default_factory=list)
+    warnings: list[Warning] = field(default_factory=list)
 
     def to_jpeg(self) -> bytes:
         """Encode the field, for any program that shows pictures."""

@@ -1,30 +1,26 @@
 """The versioned model: opens it, and classifies fields with it."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.numpy import load
 
 from handler import CARD, EVALUATION, MANIFEST, PLOTS
-from handler.decision import DecisionRule, Label
+from handler.decision import DecisionRule
 from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
 from handler.features import Engine, load_trunk
 from handler.heatmap import grad_cam, overlay
-from handler.identity import ModelId, read_file, read_manifest
 from handler.images import Field, resize
+from handler.manifest import TrainingField, read_file, read_manifest
+from handler.prediction import ModelId, Prediction, Verdict
 from handler.svm import Svm
 from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
-from handler.warning import ImageWarning
-
-Verdict = Literal["benign", "malignant", "uncertain", "rejected"]
 
 
 class Include(NamedTuple):
@@ -33,48 +29,6 @@ class Include(NamedTuple):
     features: bool = False
     heatmap: bool = False
     field: bool = False
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one field; the fields are those of the inference contract.
-
-    Attributes
-    ----------
-    features : ndarray of float32, shape (512,), or None
-    heatmap : bytes or None
-        An encoded PNG.
-    field : bytes or None
-        An encoded JPEG of the field as it was read: upright, of the heat map's size.
-    """
-
-    label: Label
-    probability: float
-    verdict: Verdict
-    decision: float
-    warnings: list[ImageWarning]
-    model: ModelId
-    features: np.ndarray | None = None
-    heatmap: bytes | None = None
-    field: bytes | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the contract's object; extras only where they were asked for."""
-        answer: dict[str, Any] = {
-            "label": self.label,
-            "probability": self.probability,
-            "verdict": self.verdict,
-            "decision": self.decision,
-            "warnings": [warning.to_json() for warning in self.warnings],
-            "model": vars(self.model),
-        }
-        if self.features is not None:
-            answer["features"] = self.features.tolist()
-        if self.heatmap is not None:
-            answer["heatmap"] = base64.b64encode(self.heatmap).decode("ascii")
-        if self.field is not None:
-            answer["field"] = base64.b64encode(self.field).decode("ascii")
-        return answer
 
 
 class Model:
@@ -106,6 +60,7 @@ class Model:
         self.reference_features = reference_features
         self._rule = DecisionRule(**manifest["decision_rule"])
         self.tissue_limits = TissueLimits(**manifest["tissue_limits"])
+        self.training_field = TrainingField(**manifest["field"])
         preprocessing = manifest["preprocessing"]
         self.size = (preprocessing["width"], preprocessing["height"])
         # Around the engine, which has threads of its own.
@@ -130,7 +85,7 @@ class Model:
 
         Raises
         ------
-        BadSetting
+        UnknownEngine
             There is no such engine.
         BadModel
             A file is missing, its sha256 is not the manifest's, or the figures are those
@@ -204,7 +159,7 @@ class Model:
         vectors, maps = self.engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
         checks = [
-            check(seen, distance, self.tissue_limits)
+            check(seen, distance, self.tissue_limits, self.training_field)
             for seen, distance in zip(
                 measures, distances(vectors, self.reference_features).tolist(), strict=True
             )

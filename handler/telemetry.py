@@ -15,7 +15,7 @@ from typing import Any
 from ts.metrics.metric_type_enum import MetricTypes
 
 from handler.errors import RequestError
-from handler.model import Prediction
+from handler.prediction import Prediction
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from handler.warning import ImageWarning
+from handler.manifest import TrainingField
+from handler.prediction import Warning
 
 # Colour and focus are judged at one size, whatever the size of the photograph.
 WIDTH, HEIGHT = 350, 230
@@ -39,20 +40,17 @@ class TissueLimits:
         Share of the stained part that absorbs as haematoxylin or eosin, 0 to 1.
     min_sharpness : float
         Variance of the Laplacian of the grey picture (grey levels squared).
-    aspect_ratio : float
-        Width over height of the training fields.
     """
 
     max_distance: float
     min_tissue: float
     min_he: float
     min_sharpness: float
-    aspect_ratio: float
 
 
 @dataclass(frozen=True)
 class TissueMeasures:
-    """What is measured of a picture; see `TissueLimits` for ranges."""
+    """What is measured of a picture; see `TissueLimits`. The aspect ratio is width over height."""
 
     tissue: float
     he: float
@@ -65,7 +63,7 @@ class TissueCheck:
     """Result of the checks: ``in_distribution`` is false where no verdict should be given."""
 
     in_distribution: bool
-    warnings: list[ImageWarning]
+    warnings: list[Warning]
 
 
 def measure(pixels: np.ndarray) -> TissueMeasures:
@@ -148,7 +146,9 @@ def distances(vectors: np.ndarray, reference_features: np.ndarray) -> np.ndarray
     return cdist(vectors, reference_features).min(axis=1)
 
 
-def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> TissueCheck:
+def check(
+    seen: TissueMeasures, distance: float, limits: TissueLimits, field: TrainingField
+) -> TissueCheck:
     """Compare one field with what the model was trained on.
 
     Parameters
@@ -157,6 +157,7 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
     distance : float
         See `distances`.
     limits : TissueLimits
+    field : TrainingField
 
     Returns
     -------
@@ -166,14 +167,14 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
     warnings = []
     if seen.tissue < limits.min_tissue:
         warnings.append(
-            ImageWarning(
+            Warning(
                 "little_tissue",
                 f"Only {seen.tissue:.0%} of the field is stained tissue. Choose a field with more.",
             )
         )
     elif seen.he < limits.min_he:
         warnings.append(
-            ImageWarning(
+            Warning(
                 "not_he",
                 "The colours are not those of a haematoxylin and eosin stain. "
                 "The model knows no other stain.",
@@ -181,21 +182,21 @@ def check(seen: TissueMeasures, distance: float, limits: TissueLimits) -> Tissue
         )
     if seen.sharpness < limits.min_sharpness:
         warnings.append(
-            ImageWarning("out_of_focus", "The picture is out of focus. Refocus and take it again.")
+            Warning("out_of_focus", "The picture is out of focus. Refocus and take it again.")
         )
     if not in_distribution:
         warnings.append(
-            ImageWarning(
+            Warning(
                 "unfamiliar",
                 "The picture is unlike every field that the model learnt from. "
                 "Send an H&E-stained breast biopsy, photographed at 40x and in focus.",
             )
         )
-    if not 0.8 < seen.aspect_ratio / limits.aspect_ratio < 1.25:
+    if not 0.8 < seen.aspect_ratio / field.aspect_ratio < 1.25:
         warnings.append(
-            ImageWarning(
+            Warning(
                 "unusual_size",
-                "The shape of the picture is not that of the training fields (700 x 460). "
+                f"The shape of the picture is not that of the training fields ({field}). "
                 "Send a whole 40x field, not a crop or a montage.",
             )
         )

@@ -19,7 +19,6 @@ import numpy as np
 import psutil
 from rich.progress import track
 
-from bulk.slides.slide import FIELD_HEIGHT, FIELD_WIDTH
 from handler.engines import AUTO
 from scripts.benchmarking.cost_report import page, plot
 from scripts.benchmarking.drawn_slides import write_slide
@@ -29,6 +28,7 @@ from scripts.benchmarking.services import resident_mb
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
 from scripts.reports import command_line, report
+from scripts.training.breakhis import FIELD_SIZE
 from serve.drawn_tissue import draw_field
 
 IMAGES = (100, 1_000, 10_000)
@@ -74,7 +74,7 @@ def measure(data: Path) -> dict[str, Any]:
         for size, (engine, processes) in track([*product(IMAGES, WAYS)], "Cost"):
             out = Path(folder) / f"{engine}-{processes}-{size}.parquet"
             options = ["--out", str(out), "--workers", str(processes)]
-            options += ["--ray"] if engine == "ray" else []
+            options += ["--ray", "local"] if engine == "ray" else []
             seconds, peak = _run(["score", str(archives[size]), *options])
             after = limit(png, LIMIT_SECONDS, AUTO)["rate"]
             runs.append(
@@ -112,8 +112,9 @@ def _slide(path: Path) -> dict[str, Any]:
     """Draw a slide that is all tissue, and score it."""
     columns, rows = SLIDE
     drawn = [draw_field(seed) for seed in range(DRAWN)]
-    width, height = columns * FIELD_WIDTH, rows * FIELD_HEIGHT
-    places = [(x, y) for y in range(0, height, FIELD_HEIGHT) for x in range(0, width, FIELD_WIDTH)]
+    across, down = FIELD_SIZE
+    width, height = columns * across, rows * down
+    places = [(x, y) for y in range(0, height, down) for x in range(0, width, across)]
     regions = {place: drawn[i % DRAWN] for i, place in enumerate(places)}
     write_slide(path, (width, height), regions, levels=(1, 4, 16))
     out = path.with_suffix("")

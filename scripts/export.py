@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from handler import MANIFEST
-from handler.decision import CLASSES
 from handler.features import load_trunk
+from handler.manifest import TrainingField
+from handler.prediction import CLASSES
 from handler.resnet import Trunk
 from handler.svm import Svm
 from handler.whole_file import write_whole
 from scripts.paths import MODEL_STORE
-from scripts.training.breakhis import FIELD_SIZE, UM_PER_PIXEL
 
 # Side of the square that WSInfer cuts out of a slide: as high as a field, and a
 # multiple of the trunk's stride.
@@ -127,14 +127,16 @@ def export(model: Path, folder: Path) -> None:
     assert program is not None  # With dynamo=True there always is one.
     write_whole(folder / ONNX, program.model_proto.SerializeToString())
 
-    across, down = (n / size for n, size in zip(FIELD_SIZE, (width, height), strict=True))
+    field = TrainingField(**manifest["field"])
+    # By how much a field is shrunk to the model's input, as the mean of both directions.
+    shrink = math.sqrt(field.width / width * field.height / height)
     config = {
         "spec_version": "1.0",
         "architecture": "resnet18",
         "num_classes": len(CLASSES),
         "class_names": list(CLASSES),
         "patch_size_pixels": PATCH,
-        "spacing_um_px": round(UM_PER_PIXEL[40] * math.sqrt(across * down), 4),
+        "spacing_um_px": round(field.micrometres_per_pixel * shrink, 4),
         # WSInfer cuts patches at the slide's own resolution, and leaves resizing to this.
         "transform": [{"name": "Resize", "arguments": {"size": PATCH}}, {"name": "ToTensor"}],
     }

@@ -18,8 +18,8 @@ from rich.progress import Progress, track
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
 
-from handler import CARD, MANIFEST
-from handler.decision import CLASSES
+from handler import CARD, MANIFEST, MODEL_NAME
+from handler.prediction import CLASSES
 from handler.whole_file import write_whole
 from scripts.errors import ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
@@ -30,18 +30,18 @@ from scripts.paths import (
     add_data_argument,
 )
 from scripts.training.activation_ranges import activation_ranges
-from scripts.training.breakhis import BreakHis, Sample, read
+from scripts.training.breakhis import TRAINING_FIELD, BreakHis, Sample, read
 from scripts.training.calibration import TOLERATED_RISK, decision_rule
 from scripts.training.crossval import Run, half
 from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
 from scripts.training.reference_features import reference_features
 from scripts.training.starting_weights import starting_weights
 
-VERSION = "1.3"
+VERSION = "1.4"
 
 
 @dataclass(frozen=True)
-class Plan:
+class CrossValidationPlan:
     """How the figures are measured.
 
     Attributes
@@ -57,8 +57,8 @@ class Plan:
     repetitions: int
 
 
-PLAN = Plan(folds=5, repetitions=3)
-QUICK_PLAN = Plan(folds=2, repetitions=1)
+PLAN = CrossValidationPlan(folds=5, repetitions=3)
+QUICK_PLAN = CrossValidationPlan(folds=2, repetitions=1)
 RECIPE = Recipe()
 QUICK = Recipe(steps=25, mosaics=2)
 QUICK_FIELDS = 20
@@ -94,7 +94,13 @@ def main() -> None:
 
 
 def train(
-    root: Path, weights: Path | None, recipe: Recipe, plan: Plan, *, work: Path, destination: Path
+    root: Path,
+    weights: Path | None,
+    recipe: Recipe,
+    plan: CrossValidationPlan,
+    *,
+    work: Path,
+    destination: Path,
 ) -> None:
     """Cross-validate, fit on all patients, and write the model.
 
@@ -105,7 +111,7 @@ def train(
     weights : Path or None
         See `starting_weights`.
     recipe : Recipe
-    plan : Plan
+    plan : CrossValidationPlan
     work : Path
         Folder for checkpoints.
     destination : Path
@@ -131,6 +137,7 @@ def train(
         trunk, classifier = run.final(lambda: progress.advance(task))
     references, limits = reference_features(trunk.cpu(), samples)
     about = {
+        "field": asdict(TRAINING_FIELD),
         "preprocessing": {
             "width": recipe.width,
             "height": recipe.height,
@@ -191,7 +198,7 @@ def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[s
         write_whole(folder / name, content)
         files[part] = {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
     manifest = {
-        "name": "breakhis",
+        "name": MODEL_NAME,
         "version": VERSION,
         "classes": CLASSES,
         "files": files,

@@ -1,12 +1,8 @@
 """Model archives, as TorchServe loads them: packed from handler and model, and read again.
 
-    python -m serve.archive [--versioned]
-
-packs ``model_store/breakhis.mar``. The same inputs give a byte-identical archive, so its sha256
-names what is served.
+The same inputs give a byte-identical archive, so its sha256 names what is served.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,10 +15,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handler import CARD, EVALUATION, MANIFEST, PLOTS
+from handler import CARD, EVALUATION, MANIFEST, MODEL_NAME, PLOTS
 from handler.whole_file import write_whole
-from serve.errors import ArchiveUnusable
-from serve.settings import MODEL_NAME, MODEL_STORE, ROOT
+from serve.errors import VersionError
+from serve.settings import MODEL_STORE, ROOT
 
 # Where an archive says what it is.
 DESCRIPTION = "MAR-INF/MANIFEST.json"
@@ -41,7 +37,7 @@ class Archive:
     file : str
         Its name in the model store, by which TorchServe knows it.
     version : str
-        Under which TorchServe registers it, such as "1.3".
+        Under which TorchServe registers it, such as "1.4".
     manifest_sha256 : str
         Checksum of the model's manifest, which answers name.
     """
@@ -63,16 +59,16 @@ class Archive:
 
         Raises
         ------
-        ArchiveUnusable
+        VersionError
             It is not in the store, is damaged, or holds another model.
         """
         path = store / Path(name).name
         given = Path(name)
         if not path.is_file() or (given.parent != Path() and not _same(given, path)):
-            raise ArchiveUnusable(
+            raise VersionError(
                 f"{name} is not in the model store. Copy it to {store}, out of which alone "
                 "TorchServe loads archives, or build it with: "
-                "python -m serve.archive --versioned"
+                "breakhis build --versioned"
             )
         try:
             with zipfile.ZipFile(path) as archive:
@@ -83,15 +79,15 @@ class Archive:
                 manifest = archive.read(MANIFEST)
             model, version = described["modelName"], described["modelVersion"]
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ArchiveUnusable(
+            raise VersionError(
                 f"{path.name} is damaged or no model archive ({error}). Build it again."
             ) from None
         if model != MODEL_NAME:
-            raise ArchiveUnusable(f"{path.name} holds the model {model}, not {MODEL_NAME}.")
+            raise VersionError(f"{path.name} holds the model {model}, not {MODEL_NAME}.")
         # TorchServe compares versions as floating-point numbers.
         if not re.fullmatch(r"\d+(\.\d+)?", version) or float(version) == 0:
-            raise ArchiveUnusable(
-                f"The version {version!r} in {path.name} is not a positive number such as 1.3, "
+            raise VersionError(
+                f"The version {version!r} in {path.name} is not a positive number such as 1.4, "
                 "which TorchServe needs. Change it in the model's manifest and build again."
             )
         return cls(path.name, version, hashlib.sha256(manifest).hexdigest())
@@ -207,22 +203,3 @@ def _normalised(archive: Path) -> bytes:
             # Weights don't shrink, and the archive unpacks sooner uncompressed.
             target.writestr(entry, data, zipfile.ZIP_STORED)
     return rewritten.read_bytes()
-
-
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description="Pack handler and model into an archive.")
-    parser.add_argument(
-        "--versioned",
-        action="store_true",
-        help=f"name it {MODEL_NAME}-VERSION.mar, for a service that serves another version",
-    )
-    name = MODEL_NAME
-    if parser.parse_args().versioned:
-        name += "-" + json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))["version"]
-    digest = build(archive=MODEL_STORE / f"{name}.mar")
-    print(f"Built model_store/{name}.mar, sha256 {digest}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +10,14 @@ import numpy as np
 import requests
 from PIL import Image
 
-from handler.identity import ModelId
-from handler.warning import ImageWarning
+from handler import MODEL_NAME
+from handler.prediction import Prediction
 from serve.api import Api
 from serve.errors import ImageRefused, ServeError
-from serve.settings import MODEL_NAME, Settings
+from serve.settings import Settings
 from serve.tokens import TokenSource, tokens_for
 
 ImageSource = str | Path | bytes | Image.Image
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image; see the inference contract in the README.
-
-    Attributes
-    ----------
-    label : str
-        "benign" or "malignant": the side of the SVM's threshold.
-    probability : float
-        Calibrated probability of malignancy, 0 to 1.
-    verdict : str
-        "benign", "malignant", "uncertain" or "rejected".
-    decision : float
-        The SVM's signed distance, positive = malignant.
-    warnings : list of ImageWarning
-    model : ModelId
-        What answered.
-    features : ndarray of float32, shape (512,), or None
-    heatmap : bytes or None
-        A PNG of the image's size.
-    field : bytes or None
-        A JPEG of the image as the model read it, of the heat map's size.
-    """
-
-    label: str
-    probability: float
-    verdict: str
-    decision: float
-    warnings: list[ImageWarning]
-    model: ModelId
-    features: np.ndarray | None = None
-    heatmap: bytes | None = None
-    field: bytes | None = None
-
-    @classmethod
-    def from_json(cls, answer: dict[str, Any]) -> "Prediction":
-        """Read the contract's object."""
-        # A later service may say more than this client knows of.
-        known = {f.name: answer[f.name] for f in fields(cls) if f.name in answer}
-        known["warnings"] = [ImageWarning(w["code"], w["message"]) for w in answer["warnings"]]
-        known["model"] = ModelId(*(answer["model"][part] for part in ("name", "version", "sha256")))
-        if "features" in known:
-            known["features"] = np.array(known["features"], dtype=np.float32)
-        for picture in {"heatmap", "field"} & known.keys():
-            known[picture] = base64.b64decode(known[picture])
-        return cls(**known)
 
 
 class Client:

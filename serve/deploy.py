@@ -13,13 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from serve.archive import Archive
-from serve.errors import (
-    DrainFailed,
-    NothingToRollBackTo,
-    ServeError,
-    VersionInUse,
-    VersionRegistered,
-)
+from serve.errors import ServeError, VersionError
 from serve.management import Management
 from serve.probe import probe
 from serve.restart import ServedArchive
@@ -51,10 +45,10 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
 
     Raises
     ------
-    ArchiveUnusable, VersionRegistered, LoadFailed, ProbeFailed
-        The old version is served as before.
-    DrainFailed
-        The new version is served, but the old one is registered still.
+    VersionError
+        The archive can't be used, its version is registered already, could not be loaded, or
+        does not answer as it should: the old version is served as before. Or the new version
+        is served, but the old one has requests still; the message says which.
     """
     management = Management.from_settings(settings)
     with step("Read the archive"):
@@ -62,9 +56,9 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
     old, new = management.default(), archive.version
     # TorchServe compares versions as numbers, to which 1.1 and 1.10 are the same.
     if float(new) in {float(each.version) for each in management.versions()}:
-        raise VersionRegistered(
+        raise VersionError(
             f"Version {new} is registered already. Make it the default with "
-            f"python -m breakhis models default {new}, or build another version."
+            f"breakhis models default {new}, or build another version."
         )
     try:
         with step(f"Register version {new}"):
@@ -83,7 +77,7 @@ def deploy(settings: Settings, name: str | Path, step: Step) -> str:
     try:
         retire(settings, old.version, step)
     except ServeError as error:
-        raise DrainFailed(
+        raise VersionError(
             f"Version {new} is served, but version {old.version} is registered still: {error}"
         ) from error
     return new
@@ -94,7 +88,8 @@ def make_default(settings: Settings, version: str) -> None:
 
     Raises
     ------
-    UnknownVersion
+    VersionError
+        It is not registered.
     """
     management = Management.from_settings(settings)
     management.set_default(version)
@@ -111,14 +106,13 @@ def roll_back(settings: Settings, step: Step) -> str:
 
     Raises
     ------
-    NothingToRollBackTo
-    ServeError
-        See `deploy`.
+    VersionError
+        No other archive was served before, or see `deploy`.
     """
     previous = ServedArchive.read(settings).previous
     if previous is None:
-        raise NothingToRollBackTo(
-            "No other archive was served before. Choose one: python -m breakhis deploy ARCHIVE"
+        raise VersionError(
+            "No other archive was served before. Choose one: breakhis deploy ARCHIVE"
         )
     for each in Management.from_settings(settings).versions():
         if each.archive == previous:
@@ -133,18 +127,18 @@ def scale(settings: Settings, version: str, workers: int, step: Step) -> None:
 
     Raises
     ------
-    UnknownVersion, LoadFailed, DrainFailed
-    VersionInUse
-        Requests would be lost: the version is the default and shall have fewer workers.
+    VersionError
+        It is not registered, its workers did not start, or requests would be lost: it is the
+        default and shall have fewer workers, or has requests still.
     """
     management = Management.from_settings(settings)
     state = management.version(version)
     if workers < len(state.workers):
         if state.default:
-            raise VersionInUse(
+            raise VersionError(
                 f"Version {version} is the default, and TorchServe loses the requests that a "
                 "worker works on when it ends it. Make another version the default first: "
-                "python -m breakhis models default VERSION"
+                "breakhis models default VERSION"
             )
         with step(f"Wait for the last answers of version {version}"):
             drain(management, version)
@@ -157,7 +151,8 @@ def retire(settings: Settings, version: str, step: Step) -> None:
 
     Raises
     ------
-    UnknownVersion, VersionInUse, DrainFailed
+    VersionError
+        It is not registered, is the default, or has requests still.
     """
     management = Management.from_settings(settings)
     management.require_not_default(version)
@@ -177,7 +172,7 @@ def drain(management: Management, version: str) -> None:
 
     Raises
     ------
-    DrainFailed
+    VersionError
         After two minutes there are still requests.
     """
     answers: Counter[int] = Counter()
@@ -190,10 +185,10 @@ def drain(management: Management, version: str) -> None:
             answers[management.describe(version)["customizedMetadata"]["worker"]] += 1
         else:
             time.sleep(0.2)
-    raise DrainFailed(
+    raise VersionError(
         f"Version {version} has not answered all its requests after {DRAIN_SECONDS} seconds. "
-        f"See what it does with: python -m breakhis models describe {version}. "
-        f"Try again with: python -m breakhis models unregister {version}"
+        f"See what it does with: breakhis models describe {version}. "
+        f"Try again with: breakhis models unregister {version}"
     )
 
 
@@ -202,7 +197,8 @@ def drain_all(settings: Settings) -> None:
 
     Raises
     ------
-    DrainFailed
+    VersionError
+        See `drain`.
     """
     management = Management.from_settings(settings)
     for each in management.versions():

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.decision import DecisionRule
-from handler.identity import ModelId
+from handler.manifest import TrainingField
+from handler.prediction import ModelId
+from serve.errors import VersionError
 from serve.management import Management
 
 
@@ -16,11 +18,7 @@ class Description:
     ----------
     model : ModelId
     engine : str
-    rule : DecisionRule
-    tolerated_risk : float
-        Chance of being wrong above which no verdict is given, 0 to 1.
-    min_tissue : float
-        Share of a field that must be stained, 0 to 1.
+    manifest : dict
     evaluation : dict
         The figures.
     card : str
@@ -31,9 +29,7 @@ class Description:
 
     model: ModelId
     engine: str
-    rule: DecisionRule
-    tolerated_risk: float
-    min_tissue: float
+    manifest: dict[str, Any]
     evaluation: dict[str, Any]
     card: str
     plots: dict[str, str]
@@ -41,17 +37,45 @@ class Description:
     @classmethod
     def from_json(cls, own: dict[str, Any]) -> "Description":
         """Read what the service answers."""
-        manifest = own["manifest"]
         return cls(
             ModelId(**own["model"]),
             own["engine"],
-            DecisionRule(**manifest["decision_rule"]),
-            manifest["training"]["tolerated_risk"],
-            manifest["tissue_limits"]["min_tissue"],
+            own["manifest"],
             own["evaluation"],
             own["card"].split("---\n", 2)[-1].strip(),
             own["plots"],
         )
+
+    @property
+    def rule(self) -> DecisionRule:
+        """How a decision is read."""
+        return DecisionRule(**self.manifest["decision_rule"])
+
+    @property
+    def tolerated_risk(self) -> float:
+        """Chance of being wrong above which no verdict is given, 0 to 1."""
+        return self.manifest["training"]["tolerated_risk"]
+
+    @property
+    def min_tissue(self) -> float:
+        """Share of a field that must be stained, 0 to 1."""
+        return self.manifest["tissue_limits"]["min_tissue"]
+
+    @property
+    def training_field(self) -> TrainingField:
+        """What the model takes for one whole field.
+
+        Raises
+        ------
+        VersionError
+            The model is of a version before 1.4, which does not say so.
+        """
+        if "field" not in self.manifest:
+            raise VersionError(
+                f"Version {self.model.version} of the model does not say how large its fields "
+                "are, so none can be cut from a slide. Version 1.4 and later do."
+            )
+        return TrainingField(**self.manifest["field"])
 
 
 class RunningModel:

@@ -1,34 +1,20 @@
-"""Every way in which serving and calling the service can fail, as a class."""
+"""The ways in which serving and calling the service fail. The message says why, and what to do."""
 
 
 class ServeError(Exception):
     """Base of the errors below."""
 
 
-class PortTaken(ServeError):
-    """A port that the service needs is in use by another program."""
-
-    def __init__(self, purpose: str, port: int, setting: str) -> None:
-        super().__init__(
-            f"Port {port} ({purpose}) is in use by another program. "
-            f"Stop that program, or set {setting} to a free port."
-        )
-
-
 class BadSetting(ServeError):
-    """An environment variable has a value that can't be used."""
+    """A setting can't be used: a value, a folder, or a port that another program uses."""
 
 
-class AlreadyRunning(ServeError):
-    """TorchServe was already started from this run folder."""
+class StartFailed(ServeError):
+    """TorchServe runs already, ended, or did not become ready in time."""
 
 
 class NotRunning(ServeError):
     """TorchServe was not started from this run folder."""
-
-
-class StartFailed(ServeError):
-    """TorchServe ended, or did not become ready in time."""
 
 
 class ServiceDown(ServeError):
@@ -63,34 +49,10 @@ class RequestRefused(ServeError):
 class ImageRefused(RequestRefused):
     """The image can't be used; the message says what to do."""
 
-
-class ArchiveUnusable(ServeError):
-    """An archive is not in the model store, is damaged, or holds another model."""
-
-
-class UnknownVersion(ServeError):
-    """No such version of the model is registered."""
+    def to_json(self) -> dict[str, int | str]:
+        """Return the error in the contract's shape."""
+        return {"code": self.code, "type": self.type, "message": str(self)}
 
 
-class VersionRegistered(ServeError):
-    """The version is registered already."""
-
-
-class VersionInUse(ServeError):
-    """The version is the default, which can't be unregistered."""
-
-
-class LoadFailed(ServeError):
-    """TorchServe could not load an archive, or start its workers."""
-
-
-class ProbeFailed(ServeError):
-    """A version does not answer as it should."""
-
-
-class DrainFailed(ServeError):
-    """A version has still requests to answer, or does not answer at all."""
-
-
-class NothingToRollBackTo(ServeError):
-    """No other archive was served before."""
+class VersionError(ServeError):
+    """What was asked of an archive, or of a version of the model, can't be done."""

@@ -5,18 +5,10 @@ from typing import Any
 
 import requests
 
+from handler import MODEL_NAME
 from serve.api import Api
-from serve.errors import (
-    LoadFailed,
-    NotRunning,
-    RequestRefused,
-    ServeError,
-    ServiceDown,
-    UnknownVersion,
-    VersionInUse,
-    VersionRegistered,
-)
-from serve.settings import MODEL_NAME, Settings
+from serve.errors import NotRunning, RequestRefused, ServeError, ServiceDown, VersionError
+from serve.settings import Settings
 from serve.tokens import TokenSource, tokens_for
 
 MODEL = f"/models/{MODEL_NAME}"
@@ -133,13 +125,14 @@ class Management:
 
         Raises
         ------
-        UnknownVersion
+        VersionError
+            It is not registered.
         """
         registered = {each.version: each for each in self.versions()}
         if version not in registered:
-            raise UnknownVersion(
+            raise VersionError(
                 f"Version {version} is not registered, but {', '.join(registered)}. "
-                "Register it with: python -m breakhis models register ARCHIVE"
+                "Register it with: breakhis models register ARCHIVE"
             )
         return registered[version]
 
@@ -160,21 +153,20 @@ class Management:
 
         Raises
         ------
-        VersionRegistered
-            Also where the version is another one that is the same number.
-        LoadFailed
-            The archive or its model can't be used; nothing was registered.
+        VersionError
+            The version, or another one that is the same number, is registered already; or the
+            archive or its model can't be used. Nothing was registered.
         """
         request = {"url": archive, "initial_workers": 1, "synchronous": "true"}
         try:
             self._api.send("POST", "/models", params=request, timeout=LOAD_SECONDS)
         except RequestRefused as error:
             if error.code == requests.codes.conflict:
-                raise VersionRegistered(
+                raise VersionError(
                     f"The version in {archive} is registered already. Make it the default with "
-                    "python -m breakhis models default VERSION, or build another version."
+                    "breakhis models default VERSION, or build another version."
                 ) from None
-            raise LoadFailed(
+            raise VersionError(
                 f"TorchServe could not load {archive} ({error}). The reason is in logs/model.log "
                 "in the run folder. Build the archive again."
             ) from None
@@ -184,7 +176,8 @@ class Management:
 
         Raises
         ------
-        UnknownVersion
+        VersionError
+            It is not registered.
         """
         self.version(version)
         self._api.send("PUT", f"{MODEL}/{version}/set-default")
@@ -194,16 +187,15 @@ class Management:
 
         Raises
         ------
-        UnknownVersion
-        LoadFailed
-            The workers did not start.
+        VersionError
+            It is not registered, or the workers did not start.
         """
         self.version(version)
         request = {"min_worker": workers, "max_worker": workers, "synchronous": "true"}
         try:
             self._api.send("PUT", f"{MODEL}/{version}", params=request, timeout=LOAD_SECONDS)
         except RequestRefused as error:
-            raise LoadFailed(
+            raise VersionError(
                 f"TorchServe could not start the workers of version {version} ({error}). The "
                 "reason is in logs/model.log in the run folder."
             ) from None
@@ -213,17 +205,16 @@ class Management:
 
         Raises
         ------
-        UnknownVersion
-        VersionInUse
-            It is the default.
+        VersionError
+            It is not registered, or is the default.
         """
         self.require_not_default(version)
         self._api.send("DELETE", f"{MODEL}/{version}")
 
     def require_not_default(self, version: str) -> None:
-        """Raise UnknownVersion or VersionInUse if a version can't be unregistered."""
+        """Raise VersionError if a version is not registered, or is the default."""
         if self.version(version).default:
-            raise VersionInUse(
+            raise VersionError(
                 f"Version {version} is the default, which must stay. Make another version the "
-                "default first: python -m breakhis models default VERSION"
+                "default first: breakhis models default VERSION"
             )

@@ -1,21 +1,30 @@
-"""Command line: the versions of the model in a running service."""
+"""Command line: build versions of the model, and change what a running service serves."""
 
-import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from handler import MANIFEST, MODEL_NAME
 from serve import deploy
-from serve.archive import Archive
+from serve.archive import Archive, build
 from serve.management import Management, Version
 from serve.probe import probe
-from serve.settings import Settings
+from serve.settings import MODEL_STORE, Settings
+
+app = typer.Typer()
+models = typer.Typer(no_args_is_help=True, help="List, register, test, switch and scale versions.")
+
+ArchiveFile = Annotated[
+    str, typer.Argument(metavar="ARCHIVE", help="A .mar file in the model store.")
+]
+Number = Annotated[str, typer.Argument(metavar="VERSION", help="Such as 1.2.")]
 
 
 class Steps:
@@ -51,33 +60,75 @@ class Steps:
         self._progress.update(task, completed=1, outcome=outcome)
 
 
-def list_versions(settings: Settings, given: argparse.Namespace) -> int:
-    """Print the registered versions."""
-    versions = Management.from_settings(settings).versions()
-    if given.json:
+@app.command("build")
+def build_archive(
+    versioned: Annotated[
+        bool,
+        typer.Option(
+            "--versioned",
+            help=f"Name it {MODEL_NAME}-VERSION.mar, for a service that serves another version.",
+        ),
+    ] = False,
+) -> None:
+    """Pack handler and model into an archive."""
+    name = MODEL_NAME
+    if versioned:
+        name += "-" + json.loads((MODEL_STORE / MANIFEST).read_text("utf-8"))["version"]
+    digest = build(archive=MODEL_STORE / f"{name}.mar")
+    print(f"Built model_store/{name}.mar, sha256 {digest}")
+
+
+@app.command("deploy")
+def deploy_archive(archive: ArchiveFile) -> None:
+    """Replace the served version, without losing a request.
+
+    Registers the version in the archive, probes it, makes it the default, waits for the old
+    version's last answers and unregisters that; rolls back if the new version fails.
+    """
+    with Steps() as step:
+        version = deploy.deploy(Settings.from_environment(), archive, step)
+    print(f"Version {version} is served, also after a restart.")
+
+
+app.add_typer(models, name="models")
+
+
+@models.command("list")
+def list_versions(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the registered versions."""
+    versions = Management.from_settings(Settings.from_environment()).versions()
+    if as_json:
         print(json.dumps([asdict(version) for version in versions]))
-        return 0
+        return
     table = Table("Version", "Default", "Archive", "Workers", "Waiting requests")
     for each in versions:
         default, workers = "yes" if each.default else "", ", ".join(each.workers.values())
         table.add_row(each.version, default, each.archive, workers, str(each.queued))
     Console().print(table)
-    return 0
 
 
-def describe(settings: Settings, given: argparse.Namespace) -> int:
-    """Print what is known of one version."""
-    management = Management.from_settings(settings)
-    version = management.version(given.version) if given.version else management.default()
-    description = management.describe(version.version)
-    if given.json:
+@models.command()
+def describe(
+    version: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="The default if not given.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that TorchServe says.")
+    ] = False,
+) -> None:
+    """Describe one version."""
+    management = Management.from_settings(Settings.from_environment())
+    described = management.version(version) if version else management.default()
+    description = management.describe(described.version)
+    if as_json:
         print(json.dumps(description))
-        return 0
-    table = Table("Version", version.version)
-    for name, value in _facts(version, description).items():
+        return
+    table = Table("Version", described.version)
+    for name, value in _facts(described, description).items():
         table.add_row(name, str(value))
     Console().print(table)
-    return 0
 
 
 def _facts(version: Version, description: dict[str, Any]) -> dict[str, Any]:
@@ -97,127 +148,60 @@ def _facts(version: Version, description: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def register(settings: Settings, given: argparse.Namespace) -> int:
-    """Register the version in an archive, beside those that are served."""
-    archive = Archive.open(settings.model_store, given.archive)
-    with Steps() as step, step(f"Register version {archive.version}"):
-        Management.from_settings(settings).register(archive.file)
-    print(f"Version {archive.version} is registered. It answers only who asks for it by number.")
-    return 0
+@models.command()
+def register(archive: ArchiveFile) -> None:
+    """Register the version in an archive."""
+    settings = Settings.from_environment()
+    found = Archive.open(settings.model_store, archive)
+    with Steps() as step, step(f"Register version {found.version}"):
+        Management.from_settings(settings).register(found.file)
+    print(f"Version {found.version} is registered. It answers only who asks for it by number.")
 
 
-def test(settings: Settings, given: argparse.Namespace) -> int:
-    """Send drawn fields to a version and check the answers."""
-    version = Management.from_settings(settings).version(given.version)
-    archive = Archive.open(settings.model_store, version.archive)
-    with Steps() as step, step(f"Test version {version.version}"):
+@models.command()
+def test(version: Number) -> None:
+    """Check the answers of a registered version."""
+    settings = Settings.from_environment()
+    registered = Management.from_settings(settings).version(version)
+    archive = Archive.open(settings.model_store, registered.archive)
+    with Steps() as step, step(f"Test version {version}"):
         probe(settings, archive)
-    print(f"Version {version.version} answers as it should.")
-    return 0
+    print(f"Version {version} answers as it should.")
 
 
-def default(settings: Settings, given: argparse.Namespace) -> int:
-    """Make a registered version the default."""
-    deploy.make_default(settings, given.version)
-    print(f"Version {given.version} is the default, also after a restart.")
-    return 0
+@models.command()
+def default(version: Number) -> None:
+    """Let a registered version answer who names none."""
+    deploy.make_default(Settings.from_environment(), version)
+    print(f"Version {version} is the default, also after a restart.")
 
 
-def rollback(settings: Settings, given: argparse.Namespace) -> int:
-    """Serve again what was served before."""
-    with Steps() as step:
-        version = deploy.roll_back(settings, step)
-    print(f"Version {version} is served, also after a restart.")
-    return 0
+@models.command()
+def rollback() -> None:
+    """Serve again what was served before.
 
-
-def scale(settings: Settings, given: argparse.Namespace) -> int:
-    """Give a version more or fewer workers."""
-    with Steps() as step:
-        deploy.scale(settings, given.version, given.workers, step)
-    print(f"Version {given.version} has {given.workers} worker(s).")
-    return 0
-
-
-def unregister(settings: Settings, given: argparse.Namespace) -> int:
-    """Unregister a version once it has answered its requests."""
-    with Steps() as step:
-        deploy.retire(settings, given.version, step)
-    print(f"Version {given.version} is unregistered. Its archive stays in the model store.")
-    return 0
-
-
-def deploy_archive(settings: Settings, given: argparse.Namespace) -> int:
-    """Replace the served version by the one in an archive."""
-    with Steps() as step:
-        version = deploy.deploy(settings, given.archive, step)
-    print(f"Version {version} is served, also after a restart.")
-    return 0
-
-
-def add_commands(commands: Any) -> None:
-    """Add ``models`` and ``deploy`` to the command line.
-
-    Parameters
-    ----------
-    commands : argparse's sub-parsers
+    Makes the version that was served before the default, deploying its archive again where it
+    is no longer registered.
     """
-    archive = {"metavar": "ARCHIVE", "help": "a .mar file in the model store"}
-    version = {"metavar": "VERSION", "help": "such as 1.2"}
-
-    deployment = commands.add_parser(
-        "deploy",
-        help="replace the served version, without losing a request",
-        description="Register, probe, make default, wait for the old version's last answers "
-        "and unregister it; roll back if the new version fails.",
-    )
-    deployment.add_argument("archive", **archive)
-    deployment.set_defaults(run=deploy_archive)
-
-    models = commands.add_parser("models", help="list, register, test, switch, scale versions")
-    commands = models.add_subparsers(required=True)
-
-    command = commands.add_parser("list", help="list the registered versions")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=list_versions)
-
-    command = commands.add_parser("describe", help="describe one version")
-    command.add_argument("version", nargs="?", metavar="VERSION", help="the default if not given")
-    command.add_argument("--json", action="store_true", help="print all that TorchServe says")
-    command.set_defaults(run=describe)
-
-    command = commands.add_parser("register", help="register the version in an archive")
-    command.add_argument("archive", **archive)
-    command.set_defaults(run=register)
-
-    command = commands.add_parser("test", help="check the answers of a registered version")
-    command.add_argument("version", **version)
-    command.set_defaults(run=test)
-
-    command = commands.add_parser("default", help="let a version answer who names none")
-    command.add_argument("version", **version)
-    command.set_defaults(run=default)
-
-    command = commands.add_parser(
-        "rollback",
-        help="serve again what was served before",
-        description="Make the version that was served before the default, deploying its archive "
-        "again where it is no longer registered.",
-    )
-    command.set_defaults(run=rollback)
-
-    command = commands.add_parser("scale", help="change how many workers a version has")
-    command.add_argument("version", **version)
-    command.add_argument("workers", type=_workers, metavar="WORKERS", help="how many processes")
-    command.set_defaults(run=scale)
-
-    command = commands.add_parser("unregister", help="remove a version that is not the default")
-    command.add_argument("version", **version)
-    command.set_defaults(run=unregister)
+    with Steps() as step:
+        version = deploy.roll_back(Settings.from_environment(), step)
+    print(f"Version {version} is served, also after a restart.")
 
 
-def _workers(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+@models.command()
+def scale(
+    version: Number,
+    workers: Annotated[int, typer.Argument(min=1, metavar="WORKERS", help="How many processes.")],
+) -> None:
+    """Change how many workers a version has."""
+    with Steps() as step:
+        deploy.scale(Settings.from_environment(), version, workers, step)
+    print(f"Version {version} has {workers} worker(s).")
+
+
+@models.command()
+def unregister(version: Number) -> None:
+    """Remove a version that is not the default."""
+    with Steps() as step:
+        deploy.retire(Settings.from_environment(), version, step)
+    print(f"Version {version} is unregistered. Its archive stays in the model store.")

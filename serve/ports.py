@@ -5,7 +5,7 @@ import secrets
 import socket
 from contextlib import suppress
 
-from serve.errors import BadSetting, PortTaken
+from serve.errors import BadSetting
 
 HOST = "127.0.0.1"
 EVERY_ADDRESS = "0.0.0.0"
@@ -39,7 +39,7 @@ def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> No
 
     Raises
     ------
-    PortTaken
+    BadSetting
         Another program does.
     """
     with socket.socket() as probe:
@@ -48,7 +48,10 @@ def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> No
         try:
             probe.bind((host, port))
         except OSError:
-            raise PortTaken(purpose, port, variable) from None
+            raise BadSetting(
+                f"Port {port} ({purpose}) is in use by another program. "
+                f"Stop that program, or set {variable} to a free port."
+            ) from None
 
 
 def free_port() -> int:

@@ -6,12 +6,13 @@ import math
 import numpy as np
 from PIL import Image
 
-from handler.identity import ModelId
+from handler import MODEL_NAME
+from handler.prediction import CLASSES, VERDICTS, ModelId, Prediction
 from serve.archive import Archive
-from serve.client import Client, Prediction
+from serve.client import Client
 from serve.drawn_tissue import draw_field, encode
-from serve.errors import ImageRefused, ProbeFailed, ServeError
-from serve.settings import MODEL_NAME, Settings
+from serve.errors import ImageRefused, ServeError, VersionError
+from serve.settings import Settings
 
 NO_IMAGE = b"This is no image."
 
@@ -27,7 +28,7 @@ def probe(settings: Settings, archive: Archive) -> None:
 
     Raises
     ------
-    ProbeFailed
+    VersionError
         An answer is missing, misses something, is another version's, or the file that
         is no image was not refused.
     """
@@ -45,7 +46,7 @@ def probe(settings: Settings, archive: Archive) -> None:
         _require(False, "a file that is no image was not refused")
     # An answer of another shape can fail in any of these ways while it is read.
     except (ServeError, LookupError, TypeError, ValueError, OSError) as error:
-        raise ProbeFailed(
+        raise VersionError(
             f"The probe of version {archive.version} failed: {error}\n"
             "See logs/model.log in the run folder."
         ) from error
@@ -54,9 +55,8 @@ def probe(settings: Settings, archive: Archive) -> None:
 def _check(answer: Prediction, archive: Archive) -> None:
     expected = ModelId(MODEL_NAME, archive.version, archive.manifest_sha256)
     _require(answer.model == expected, f"{answer.model} answered instead of {expected}")
-    _require(answer.label in ("benign", "malignant"), f"the label is {answer.label!r}")
-    verdicts = ("benign", "malignant", "uncertain", "rejected")
-    _require(answer.verdict in verdicts, f"the verdict is {answer.verdict!r}")
+    _require(answer.label in CLASSES, f"the label is {answer.label!r}")
+    _require(answer.verdict in VERDICTS, f"the verdict is {answer.verdict!r}")
     _require(0 <= answer.probability <= 1, f"the probability is {answer.probability}")
     _require(math.isfinite(answer.decision), f"the decision is {answer.decision}")
     features = answer.features

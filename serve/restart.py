@@ -3,8 +3,9 @@
 import json
 from dataclasses import asdict, dataclass
 
+from handler import MODEL_NAME
 from handler.whole_file import write_whole
-from serve.settings import MODEL_NAME, Settings
+from serve.settings import Settings
 
 RECORD = "served.json"
 

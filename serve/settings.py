@@ -9,7 +9,6 @@ from serve.ports import EVERY_ADDRESS, HOST, port_from_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_STORE = ROOT / "model_store"
-MODEL_NAME = "breakhis"
 
 
 @dataclass(frozen=True)

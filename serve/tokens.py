@@ -105,7 +105,7 @@ class Tokens:
                 time.sleep(0.05)
         raise NotRunning(
             f"There are no keys in {self._key_file}: TorchServe is not running here. "
-            "Start it with: python -m breakhis start"
+            "Start it with: breakhis serve"
         )
 
     def _renew(self, kind: Kind) -> None:
@@ -119,7 +119,7 @@ class Tokens:
         except requests.RequestException:
             raise ServiceDown(
                 f"The {kind} token has expired and nothing answers at {self._management_url}. "
-                "Start the service with: python -m breakhis start"
+                "Start the service with: breakhis serve"
             ) from None
         if not response.ok:
             raise TokenRefused(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from serve.errors import AlreadyRunning, BadSetting, NotRunning, RequestRefused, StartFailed
+from handler.whole_file import write_whole
+from serve.errors import BadSetting, NotRunning, RequestRefused, StartFailed
 from serve.frontend import SCRATCH
 from serve.management import Management
 from serve.ports import require_free
@@ -43,25 +44,21 @@ class TorchServe:
 
         Raises
         ------
-        AlreadyRunning
-            It was started from this run folder before.
         BadSetting
-            The path of the run folder is too long, or others can get into it.
-        PortTaken
-            Another program uses one of the ports.
+            The path of the run folder is too long, others can get into it, or another program
+            uses one of the ports.
         StartFailed
-            The archive is missing, TorchServe ended, or it took too long.
+            It was started from this run folder before, the archive is missing, TorchServe
+            ended, or it took too long.
         """
         settings = self.settings
         if self.process() is not None:
-            raise AlreadyRunning(
-                f"TorchServe already runs at {settings.inference_url}. "
-                "Stop it with: python -m breakhis stop"
+            raise StartFailed(
+                f"TorchServe already runs at {settings.inference_url}. Stop it with: breakhis stop"
             )
         if not self._archive.exists():
             raise StartFailed(
-                f"{self._archive} is missing. Put it back, or build it with: "
-                "python -m serve.archive"
+                f"{self._archive} is missing. Put it back, or build it with: breakhis build"
             )
         if len(str(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
@@ -165,9 +162,7 @@ class TorchServe:
                 start_new_session=True,
             )
         state = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
-        unfinished = self._state_file.with_suffix(".part")
-        unfinished.write_text(json.dumps(state), "utf-8")
-        unfinished.replace(self._state_file)
+        write_whole(self._state_file, json.dumps(state).encode())
         return process
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -186,7 +181,7 @@ class TorchServe:
         except RequestRefused as error:
             raise StartFailed(
                 f"TorchServe could not load {self._archive.name} ({error}). "
-                f"Build it again with: python -m serve.archive\n{self._last_words()}"
+                f"Build it again with: breakhis build\n{self._last_words()}"
             ) from error
 
     def _last_words(self) -> str:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import venv
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import distribution
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import torch
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from serve.archive import build
 from serve.client import Client
@@ -36,6 +38,7 @@ from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # There a missing browser is a fault of the set-up, and no reason to skip.
 ON_CI = bool(os.environ.get("CI"))
 
@@ -178,28 +181,38 @@ def rewrite_archive(
             new.writestr(name, content)
 
 
-def link_environment(folder: Path, requirements: str) -> None:
-    """Make a virtual environment of links to the pinned packages, and to what those need."""
-    waiting = [
-        Requirement(name) for name in re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE)
-    ]
+def needed(requirements: Iterable[str]) -> set[str]:
+    """Names of the packages that are named, and of all that those need, as far as installed."""
+    waiting = [Requirement(each) for each in requirements]
     found: dict[str, set[str]] = {}
     while waiting:
         requirement = waiting.pop()
-        seen = found.setdefault(requirement.name.lower(), set())
+        seen = found.setdefault(canonicalize_name(requirement.name), set())
         new = {"", *requirement.extras} - seen
         seen |= new
-        for text in (distribution(requirement.name).requires or []) if new else []:
-            needed = Requirement(text)
-            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in new):
-                waiting.append(needed)
+        with suppress(PackageNotFoundError):
+            for text in (distribution(requirement.name).requires or []) if new else []:
+                needs = Requirement(text)
+                if needs.marker is None or any(needs.marker.evaluate({"extra": e}) for e in new):
+                    waiting.append(needs)
+    return set(found)
+
+
+def link_environment(folder: Path, requirements: Iterable[str]) -> None:
+    """Make a virtual environment of links to the packages that are named and all they need."""
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/*/site-packages")
-    for name in found:
+    for name in needed(requirements):
         installed = distribution(name)
         for entry in {file.parts[0] for file in installed.files or [] if file.parts[0] != ".."}:
             if not (packages / entry).exists():
                 (packages / entry).symlink_to(installed.locate_file(entry))
+
+
+def pins(file: str) -> dict[str, str]:
+    """The packages of a requirements file, each with its version."""
+    lines = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.MULTILINE)
+    return dict(lines)
 
 
 def run_snippet(

@@ -17,6 +17,7 @@ from tests.conftest import (
     environment,
     free_port,
     link_environment,
+    pins,
     processes_of,
     wait_for_page,
 )
@@ -30,7 +31,7 @@ def space():
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
-    link_environment(folder / ".venv", (ROOT / "requirements.txt").read_text())
+    link_environment(folder / ".venv", pins("requirements.txt"))
     yield folder, folder / ".venv" / "bin" / "python"
     shutil.rmtree(folder)
 
@@ -68,5 +69,4 @@ def test_the_readme_makes_the_repository_a_space():
     assert described["sdk"] == "gradio"
     assert str(described["python_version"]) == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert Path(ROOT, described["app_file"]).is_file()
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.M))
-    assert described["sdk_version"] == pinned["gradio"]
+    assert described["sdk_version"] == pins("requirements.txt")["gradio"]

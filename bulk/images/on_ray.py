@@ -13,7 +13,7 @@ from typing import Any
 import joblib
 import pyarrow as pa
 
-from bulk.errors import ClusterFailed, RayMissing
+from bulk.errors import ClusterFailed
 from bulk.images import table
 from bulk.images.listing import ImageFile
 from bulk.images.table import Engine, Row
@@ -28,9 +28,7 @@ try:
     from ray.data import ActorPoolStrategy, DataContext
     from ray.util.annotations import RayDeprecationWarning
 except ImportError:
-    raise RayMissing(
-        "Ray is not installed. Install it with: pip install -r requirements-ray.txt"
-    ) from None
+    raise ClusterFailed("Ray is not installed. Install it with: pip install -e '.[ray]'") from None
 
 # Ray Data 2.60 has no other way to bound how often a chunk is tried.
 warnings.filterwarnings("ignore", "`ray_remote_args_fn`", RayDeprecationWarning)

@@ -16,13 +16,14 @@ from bulk.images import summary, table, workers
 from bulk.images.listing import find_images
 from bulk.images.state import ScoringState
 from bulk.images.summary import Patient
-from bulk.images.table import Engine, Row
+from bulk.images.table import Engine, Refusal, Row
 from bulk.names import printable
 from bulk.progress import Progress
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
-from handler.errors import BadModel
-from handler.identity import ModelId, read_manifest
+from handler.errors import BadModel, UnknownEngine
+from handler.manifest import read_manifest
+from handler.prediction import ModelId
 
 # Images that a worker is given at a time: less than a second's work, which is all that a stop
 # can lose, and long beside the handing over. One at a time after a worker has ended, and
@@ -57,7 +58,7 @@ def score(
     Returns
     -------
     int
-        The command's exit code: 1 if it was stopped, 2 if an image was refused.
+        The command's exit code: 1 if it was stopped, 3 if an image was refused.
 
     Raises
     ------
@@ -84,9 +85,9 @@ def score(
             refused = _print_refused(state)
             print(f"Files     {out}\nPatients  {of_patients}\n{RESEARCH_ONLY}")
             state.clear()
-    except BadModel as error:
+    except (BadModel, UnknownEngine) as error:
         raise ModelUnusable(str(error)) from None
-    return 2 if refused else 0
+    return 3 if refused else 0
 
 
 def _announce(state: ScoringState, console: Console) -> None:
@@ -122,7 +123,7 @@ def _score_pending(
                 progress.advance(len(rows))
     for images in state.pending(CHUNKS[0]):
         error = WorkerEnded("Every worker that read this file ended. Look at it with care.")
-        state.add([Row.refused(image, error, model) for image in images])
+        state.add([Row(image, Refusal.of(error, model)) for image in images])
 
 
 def _print_patients(patients: Iterator[Patient]) -> None:
@@ -151,10 +152,8 @@ def _print_patients(patients: Iterator[Patient]) -> None:
 def _print_refused(state: ScoringState) -> int:
     number, first = state.refused(LISTED)
     console = Console(stderr=True)
-    for row in first:
-        console.print(
-            Text(f"{printable(row.file)}: {printable(row.message or '')}"), soft_wrap=True
-        )
+    for file, message in first:
+        console.print(Text(f"{printable(file)}: {printable(message)}"), soft_wrap=True)
     if number > len(first):
         console.print(f"and {number - len(first):,} more refused files", highlight=False)
     return number

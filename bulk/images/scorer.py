@@ -2,24 +2,18 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import torch
-import yaml
-
-import handler
 from bulk.errors import UnreadableFile
 from bulk.images.listing import ImageFile, to_path
-from bulk.images.table import Row
+from bulk.images.table import Refusal, Row
 from handler.errors import RequestError
 from handler.images import Field, read_field
-from handler.limits import Limits, check_size
-from handler.model import Model
+from handler.limits import check_size
+from handler.settings import HandlerSettings
 
-CONFIG = Path(handler.__file__).parent / "model-config.yaml"
-
-Refusal = RequestError | UnreadableFile
+Problem = RequestError | UnreadableFile
 
 
 class Scorer:
@@ -34,16 +28,14 @@ class Scorer:
 
     Raises
     ------
-    BadModel
+    UnknownEngine, BadModel
         See `Model.open`.
     """
 
     def __init__(self, model_store: Path) -> None:
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
-        settings = yaml.safe_load(CONFIG.read_text("utf-8"))["handler"]
-        self._limits = Limits(**settings["image_limits"])
-        self._model = Model.open(model_store, engine=settings["engine"])
+        settings = replace(HandlerSettings.read(), threads=1)
+        self._limits = settings.limits
+        self._model = settings.open_model(model_store, gpu=None)
         self._reader = ThreadPoolExecutor(1)
 
     def score(self, images: Sequence[ImageFile]) -> list[Row]:
@@ -63,13 +55,14 @@ class Scorer:
         read = [self._decode(content) for content in self._reader.map(self._read, images)]
         judged = iter(self._model.classify([each for each in read if isinstance(each, Field)]))
         return [
-            Row.judged(image, next(judged))
-            if isinstance(each, Field)
-            else Row.refused(image, each, self._model.identity)
+            Row(
+                image,
+                next(judged) if isinstance(each, Field) else Refusal.of(each, self._model.identity),
+            )
             for image, each in zip(images, read, strict=True)
         ]
 
-    def _read(self, image: ImageFile) -> bytes | Refusal:
+    def _read(self, image: ImageFile) -> bytes | Problem:
         path = to_path(image.file)
         try:
             check_size(image.bytes or 0, self._limits)
@@ -83,7 +76,7 @@ class Scorer:
         except OSError as error:
             return UnreadableFile(f"{error.strerror}.")
 
-    def _decode(self, content: bytes | Refusal) -> Field | Refusal:
+    def _decode(self, content: bytes | Problem) -> Field | Problem:
         if not isinstance(content, bytes):
             return content
         try:

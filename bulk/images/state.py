@@ -10,26 +10,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bulk.errors import OtherModel, TableInUse, TableUnusable
+from bulk.errors import OutputUnusable
 from bulk.images import table
 from bulk.images.listing import ImageFile
-from bulk.images.table import Row
+from bulk.images.table import SCHEMA, Row
 from bulk.names import printable
-from handler.identity import ModelId
+from handler.prediction import ModelId
 
 # Refusals that say nothing of the image itself, so that the next run tries again.
 PASSING = ("UnreadableFile", "WorkerEnded")
 # Rows read at a time: a few megabytes.
 PAGE = 10_000
 
-TABLES = """
+TABLES = f"""
 CREATE TABLE IF NOT EXISTS listed (file TEXT PRIMARY KEY, bytes, modified) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scored (
-    file TEXT PRIMARY KEY, patient, bytes, modified, label, probability, verdict, decision,
-    warnings, error, message, model_version, model_sha256
+    file TEXT PRIMARY KEY, {", ".join(SCHEMA.names[1:])}
 ) WITHOUT ROWID;
 """
-INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in Row._fields)})"
+INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in SCHEMA.names)})"
 
 
 class ScoringState:
@@ -44,12 +43,9 @@ class ScoringState:
 
     Raises
     ------
-    TableInUse
-        Another run writes to it.
-    OtherModel
-        It holds rows of another model.
-    TableUnusable
-        It is no such table, or can't be written.
+    OutputUnusable
+        It is no such table, can't be written, holds rows of another model, or another run
+        writes to it.
     """
 
     def __init__(self, out: Path, model: ModelId) -> None:
@@ -64,7 +60,7 @@ class ScoringState:
                 self.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            raise TableUnusable(
+            raise OutputUnusable(
                 f"{printable(str(out))} can't be written ({error}). Choose another --out."
             ) from None
 
@@ -82,7 +78,7 @@ class ScoringState:
             self._database.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise
-            raise TableInUse(
+            raise OutputUnusable(
                 f"Another run is writing to {printable(str(self._out))}. "
                 "Wait for it, or choose another --out."
             ) from None
@@ -97,7 +93,7 @@ class ScoringState:
                 "SELECT model_version FROM scored WHERE model_sha256 != ?", (model.sha256,)
             ).fetchone()
             if other:
-                raise OtherModel(
+                raise OutputUnusable(
                     f"{printable(str(self._out))} holds verdicts of another model, version "
                     f"{other[0]}; this is version {model.version}. Choose another --out."
                 )
@@ -175,14 +171,14 @@ class ScoringState:
         while page := found.fetchmany(PAGE):
             yield [_row(each) for each in page]
 
-    def refused(self, limit: int) -> tuple[int, list[Row]]:
-        """Count the listed files that can't be judged, and return the first rows of them."""
+    def refused(self, limit: int) -> tuple[int, list[tuple[str, str]]]:
+        """Count the listed files that can't be judged; of the first, say which and why."""
         of_listed = "FROM scored JOIN listed USING (file) WHERE error IS NOT NULL"
         (number,) = self._database.execute(f"SELECT COUNT(*) {of_listed}").fetchone()
         found = self._database.execute(
-            f"SELECT scored.* {of_listed} ORDER BY file LIMIT ?", (limit,)
+            f"SELECT file, message {of_listed} ORDER BY file LIMIT ?", (limit,)
         ).fetchall()
-        return number, [_row(each) for each in found]
+        return number, found
 
     def clear(self) -> None:
         """Forget everything, once the table is written."""
@@ -192,11 +188,12 @@ class ScoringState:
         return not self._database.execute("SELECT 1 FROM scored LIMIT 1").fetchall()
 
     def _insert(self, rows: Iterable[Row]) -> None:
+        stored = (row.to_columns() for row in rows)
         self._database.executemany(
-            INSERT, ({**row._asdict(), "warnings": json.dumps(row.warnings)} for row in rows)
+            INSERT, ({**row, "warnings": json.dumps(row["warnings"])} for row in stored)
         )
 
 
 def _row(stored: tuple[Any, ...]) -> Row:
-    place = Row._fields.index("warnings")
-    return Row._make([*stored[:place], json.loads(stored[place]), *stored[place + 1 :]])
+    row = dict(zip(SCHEMA.names, stored, strict=True))
+    return Row.from_columns({**row, "warnings": json.loads(row["warnings"])})

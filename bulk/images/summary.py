@@ -1,24 +1,22 @@
 """The patients of a table, a row each."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import cast
 
 from bulk.images.table import Row
-from bulk.names import as_text
-from bulk.patient import Answer, PatientScore, score_patient
-from handler import RESEARCH_ONLY
+from bulk.patient import PatientScore, score_patient
+from bulk.tables import ENCODING, CsvTable
 from handler.decision import DecisionRule
+from handler.prediction import Prediction
 from handler.whole_file import whole_file
 
 COLUMNS = (
     *("patient", "images", "refused", "rejected", "mean_decision", "mean_probability"),
-    *("verdict", "note"),
+    "verdict",
 )
 
 
@@ -62,11 +60,14 @@ def summarise(rows: Iterable[list[Row]], rule: DecisionRule) -> Iterator[Patient
         yield Patient(name, seen.total(), seen["refused"], seen["rejected"], score)
 
 
-def _judged(rows: Iterable[Row], seen: Counter[str]) -> Iterator[Answer]:
+def _judged(rows: Iterable[Row], seen: Counter[str]) -> Iterator[Prediction]:
     for row in rows:
-        seen[row.verdict or "refused"] += 1
-        if row.verdict:
-            yield cast(Answer, row)
+        answer = row.answer
+        if isinstance(answer, Prediction):
+            seen[answer.verdict] += 1
+            yield answer
+        else:
+            seen["refused"] += 1
 
 
 def write(path: Path, patients: Iterable[Patient]) -> Iterator[Patient]:
@@ -83,17 +84,16 @@ def write(path: Path, patients: Iterable[Patient]) -> Iterator[Patient]:
     """
     with (
         whole_file(path) as unfinished,
-        # With the mark by which spreadsheets know UTF-8.
-        unfinished.open("w", encoding="utf-8-sig", newline="") as file,
+        unfinished.open("w", encoding=ENCODING, newline="") as file,
     ):
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        table = CsvTable(file, COLUMNS)
         for each in patients:
-            counts = [as_text(each.name), each.images, each.refused, each.rejected]
             score = each.score
-            writer.writerow(
-                [*counts, score.decision, score.probability, score.verdict, RESEARCH_ONLY]
+            together = (
+                (score.decision, score.probability, score.verdict)
                 if score
-                else [*counts, "", "", "no verdict", RESEARCH_ONLY]
+                else (None, None, "no verdict")
             )
+            row = (each.name, each.images, each.refused, each.rejected, *together)
+            table.add(dict(zip(COLUMNS, row, strict=True)))
             yield each

@@ -1,23 +1,21 @@
 """The table of verdicts: a row for each file, in a Parquet file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulk.breakhis_names import patient_of
-from bulk.errors import TableUnusable
+from bulk.errors import OutputUnusable
 from bulk.images.listing import ImageFile, to_path
-from handler import RESEARCH_ONLY
-from handler.identity import ModelId
+from bulk.tables import cells
+from handler import MODEL_NAME, RESEARCH_ONLY
+from handler.prediction import ModelId, Prediction, Warning
 from handler.whole_file import whole_file
 
-if TYPE_CHECKING:  # the program that starts the workers needs no model
-    from handler.model import Prediction
-
-# In the order of `Row`.
+# Names as in `bulk.tables`.
 SCHEMA = pa.schema(
     [
         pa.field("file", pa.string(), nullable=False),
@@ -38,73 +36,80 @@ SCHEMA = pa.schema(
 )
 
 
+class Refusal(NamedTuple):
+    """Why a file has no verdict.
+
+    Attributes
+    ----------
+    error : str
+        Class of the error.
+    message : str
+        What to do.
+    model : ModelId
+        The model that would have judged it.
+    """
+
+    error: str
+    message: str
+    model: ModelId
+
+    @classmethod
+    def of(cls, error: Exception, model: ModelId) -> "Refusal":
+        """Take the refusal from an error."""
+        return cls(type(error).__name__, str(error), model)
+
+
 class Row(NamedTuple):
     """What is known of one file.
 
     Attributes
     ----------
-    file : str
-        Absolute path; see `bulk.images.listing.to_text`.
-    patient : str
-    bytes, modified : int or None
-        As the file was listed; nanoseconds since 1970.
-    label, probability, verdict, decision
-        See the inference contract; None where the file was refused.
-    warnings : list of str
-        Their codes.
-    error, message : str or None
-        Why it was refused: the class of the error, and what to do.
-    model_version, model_sha256 : str
+    image : ImageFile
+        As it was listed.
+    answer : Prediction or Refusal
+        Without extras; of warnings a table keeps the codes alone.
     """
 
-    file: str
-    patient: str
-    bytes: int | None
-    modified: int | None
-    label: str | None
-    probability: float | None
-    verdict: str | None
-    decision: float | None
-    warnings: list[str]
-    error: str | None
-    message: str | None
-    model_version: str
-    model_sha256: str
+    image: ImageFile
+    answer: Prediction | Refusal
+
+    @property
+    def patient(self) -> str:
+        """Whose the image is."""
+        return patient_of(to_path(self.image.file))
+
+    def to_columns(self) -> dict[str, Any]:
+        """Return the row by the names of `SCHEMA`; times are nanoseconds since 1970."""
+        answer = self.answer
+        if isinstance(answer, Prediction):
+            said: dict[str, Any] = cells(answer)
+        else:
+            said = {
+                "warnings": [],
+                "error": answer.error,
+                "message": answer.message,
+                "model_version": answer.model.version,
+                "model_sha256": answer.model.sha256,
+            }
+        known = {**self.image._asdict(), "patient": self.patient, **said}
+        return {name: known.get(name) for name in SCHEMA.names}
 
     @classmethod
-    def judged(cls, image: ImageFile, answer: "Prediction") -> "Row":
-        """Return the row of an image that was judged."""
-        return cls(
-            image.file,
-            patient_of(to_path(image.file)),
-            image.bytes,
-            image.modified,
-            answer.label,
-            answer.probability,
-            answer.verdict,
-            answer.decision,
-            [warning.code for warning in answer.warnings],
-            None,
-            None,
-            answer.model.version,
-            answer.model.sha256,
+    def from_columns(cls, row: Mapping[str, Any]) -> "Row":
+        """Read what `to_columns` has written."""
+        model = ModelId(MODEL_NAME, row["model_version"], row["model_sha256"])
+        image = ImageFile(*(row[name] for name in ImageFile._fields))
+        if row["error"]:
+            return cls(image, Refusal(row["error"], row["message"], model))
+        prediction = Prediction(
+            label=row["label"],
+            probability=row["probability"],
+            verdict=row["verdict"],
+            decision=row["decision"],
+            warnings=[Warning(code) for code in row["warnings"]],
+            model=model,
         )
-
-    @classmethod
-    def refused(cls, image: ImageFile, error: Exception, model: ModelId) -> "Row":
-        """Return the row of a file that can't be judged."""
-        return cls(
-            image.file,
-            patient_of(to_path(image.file)),
-            image.bytes,
-            image.modified,
-            *(None, None, None, None),
-            [],
-            type(error).__name__,
-            str(error),
-            model.version,
-            model.sha256,
-        )
+        return cls(image, prediction)
 
 
 Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
@@ -113,15 +118,14 @@ Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
 
 def to_arrow(rows: Sequence[Row]) -> pa.Table:
     """Return rows as a table of `SCHEMA`."""
-    columns = zip(*rows, strict=True) if rows else [[]] * len(SCHEMA)
-    return pa.table([list(column) for column in columns], schema=SCHEMA)
+    return pa.Table.from_pylist([row.to_columns() for row in rows], SCHEMA)
 
 
 def from_arrow(table: pa.Table | pa.RecordBatch) -> list[Row]:
     """Return the rows of a table of `SCHEMA`."""
     modified = table.column("modified").cast(pa.int64())
     table = table.set_column(SCHEMA.get_field_index("modified"), "modified", modified)
-    return [Row(*values) for values in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+    return [Row.from_columns(row) for row in table.to_pylist()]
 
 
 def write(path: Path, batches: Iterator[list[Row]]) -> None:
@@ -146,7 +150,7 @@ def read(path: Path) -> Iterator[list[Row]]:
 
     Raises
     ------
-    TableUnusable
+    OutputUnusable
         It was written by something else.
     """
     try:
@@ -155,6 +159,6 @@ def read(path: Path) -> Iterator[list[Row]]:
                 raise pa.ArrowInvalid("other columns")
             yield from map(from_arrow, file.iter_batches())
     except pa.ArrowInvalid as error:
-        raise TableUnusable(
+        raise OutputUnusable(
             f"{path} is no table of this program ({error}). Choose another --out."
         ) from None

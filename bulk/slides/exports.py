@@ -1,21 +1,17 @@
 """A slide's fields for other programs: a table, and GeoJSON for QuPath."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from bulk import tables
 from bulk.slides.scoring import ScoredField
+from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
-from handler import RESEARCH_ONLY
+from bulk.tables import ANSWER, MODEL, cells
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB
 
-COLUMNS = (
-    *("row", "column", "x", "y", "width", "height"),
-    *("verdict", "label", "probability", "decision", "warnings"),
-    *("model", "version", "sha256", "note"),
-)
+COLUMNS = (*Tile._fields, *ANSWER, *MODEL)
 COLOURS = {
     "malignant": [int(part) for part in MALIGNANT_RGB],
     "benign": [int(part) for part in BENIGN_RGB],
@@ -26,21 +22,8 @@ COLOURS = {
 
 def to_csv(scored: Sequence[ScoredField]) -> bytes:
     """Return a row for each field; places and sizes are in pixels of level 0."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for tile, answer in scored:
-        warnings = " ".join(warning.code for warning in answer.warnings)
-        writer.writerow(
-            [
-                *tile,
-                *(answer.verdict, answer.label, answer.probability, answer.decision, warnings),
-                *(answer.model.name, answer.model.version, answer.model.sha256),
-                RESEARCH_ONLY,
-            ]
-        )
-    # Spreadsheets take a file without a mark for something other than UTF-8.
-    return text.getvalue().encode("utf-8-sig")
+    rows = ({**tile._asdict(), **cells(answer)} for tile, answer in scored)
+    return tables.to_csv(COLUMNS, rows)
 
 
 def to_geojson(scored: Sequence[ScoredField]) -> bytes:

@@ -4,39 +4,28 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import joblib
 import numpy as np
 
-from bulk.patient import Answer
 from bulk.slides.slide import Slide, Tile
-from handler.identity import ModelId
-from handler.warning import ImageWarning
+from handler.prediction import Prediction
 
 # Fields that are judged together, and those that are read meanwhile: some 50 MB in all.
 BATCH = 16
 AHEAD = 2 * BATCH
 
 
-class FieldAnswer(Answer, Protocol):
-    """A prediction: the model's own, or what the service's client makes of its answer."""
-
-    @property
-    def warnings(self) -> Sequence[ImageWarning]: ...  # noqa: D102
-    @property
-    def model(self) -> ModelId: ...  # noqa: D102
-
-
-Judge = Callable[[Sequence[np.ndarray]], Sequence[FieldAnswer]]
-"""From RGB fields, uint8 of shape (460, 700, 3), to a prediction of each."""
+Judge = Callable[[Sequence[np.ndarray]], Sequence[Prediction]]
+"""From RGB fields, uint8 of shape (height, width, 3), to a prediction of each."""
 
 
 class ScoredField(NamedTuple):
     """A field of the slide and what the model says of it."""
 
     tile: Tile
-    answer: FieldAnswer
+    answer: Prediction
 
 
 def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[ScoredField, None, None]:
@@ -57,7 +46,7 @@ def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[Scored
 
     Raises
     ------
-    SlideUnreadable
+    SlideUnusable
         The slide is damaged.
     """
     pool = ThreadPoolExecutor(joblib.cpu_count())

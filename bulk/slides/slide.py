@@ -14,16 +14,16 @@ from openslide import PROPERTY_NAME_MPP_Y as MPP_Y
 from openslide import OpenSlide, OpenSlideError, OpenSlideUnsupportedFormatError
 from PIL import Image
 
-from bulk.errors import SlideHasNoScale, SlideUnreadable
+from bulk.errors import SlideUnusable
 from handler.images import resize
+from handler.manifest import TrainingField
 
-# A BreakHis field at 40x, in pixels, and micrometres a pixel.
-# Reference: Spanhol et al., IEEE TBME 2016, doi:10.1109/TBME.2015.2496264.
-FIELD_WIDTH, FIELD_HEIGHT = 700, 460
-FIELD_SCALE = 0.49
-# Micrometres a pixel of a scan at 100x and at 20x, with some room. A coarser one has not the
-# detail that the model knows; a wrong one, such as that of 72 dots an inch, is far off.
-FINEST, COARSEST = 0.05, 0.7
+# Micrometres a pixel of a scan at 100x, with some room. A wrong scale, such as that of 72 dots an
+# inch, is far off.
+FINEST = 0.05
+# How much coarser than a training field a slide may be. A coarser one has not the detail that the
+# model knows. A scan at 20x has it for fields of 40x.
+COARSER = 1.43
 # Longest side of the overview, in pixels: on the largest slides a field is still a dozen wide.
 OVERVIEW_SIDE = 2000
 # What is read at a time for the overview, in pixels a side, whatever levels the slide has.
@@ -60,44 +60,47 @@ class Slide:
         Width and height of a field, in pixels of level 0.
     """
 
-    def __init__(self, slide: OpenSlide, name: str) -> None:
+    def __init__(self, slide: OpenSlide, name: str, training_field: TrainingField) -> None:
         self._slide = slide
         self.name = name
         self.width, self.height = slide.dimensions
-        self.scale = across, down = _scale(slide.properties)
-        self.field_size = FIELD_WIDTH * FIELD_SCALE / across, FIELD_HEIGHT * FIELD_SCALE / down
+        micrometres = training_field.micrometres_per_pixel
+        self.scale = across, down = _scale(slide.properties, COARSER * micrometres)
+        self._cut = training_field.width, training_field.height
+        self.field_size = self._cut[0] * micrometres / across, self._cut[1] * micrometres / down
 
     @classmethod
-    def open(cls, path: Path, name: str | None = None) -> Self:
+    def open(cls, path: Path, training_field: TrainingField, name: str | None = None) -> Self:
         """Open a slide in any format that OpenSlide reads.
 
         Parameters
         ----------
         path : Path
+        training_field : TrainingField
+            The model's, as which fields are cut.
         name : str, optional
             By which a person knows it, if not that of the file.
 
         Raises
         ------
-        SlideUnreadable
-            There is no such file, or it is no slide.
-        SlideHasNoScale
+        SlideUnusable
+            There is no such file, it is no slide, or its scale is not told or can't be used.
         """
         name = name or path.name
         if not path.is_file():
-            raise SlideUnreadable(f"There is no file {path}. Name the file of one slide.")
+            raise SlideUnusable(f"There is no file {path}. Name the file of one slide.")
         try:
             slide = OpenSlide(path)
         except OpenSlideUnsupportedFormatError:
-            raise SlideUnreadable(
+            raise SlideUnusable(
                 f"{name} is no slide that OpenSlide reads. Use a tiled, pyramidal TIFF, SVS, "
                 "NDPI, or the DICOM file of a whole slide; a single field goes to "
-                "`python -m breakhis predict`."
+                "`breakhis predict`."
             ) from None
         except OpenSlideError as error:
             raise _damaged(name, error) from None
         try:
-            return cls(slide, name)
+            return cls(slide, name, training_field)
         except BaseException:
             slide.close()
             raise
@@ -128,7 +131,7 @@ class Slide:
 
         Raises
         ------
-        SlideUnreadable
+        SlideUnusable
             The slide is damaged.
         """
         shrink, level = self._overview_level()
@@ -149,18 +152,18 @@ class Slide:
 
         Raises
         ------
-        SlideUnreadable
+        SlideUnusable
             The slide is damaged there.
 
         Returns
         -------
-        ndarray of uint8, shape (460, 700, 3)
-            RGB; white where the slide ends or holds nothing.
+        ndarray of uint8, shape (height, width, 3)
+            RGB, of a training field's size; white where the slide ends or holds nothing.
         """
-        across, down = tile.width / FIELD_WIDTH, tile.height / FIELD_HEIGHT
+        across, down = tile.width / self._cut[0], tile.height / self._cut[1]
         level = self._slide.get_best_level_for_downsample(ROUNDING * min(across, down))
         size = tile.width, tile.height
-        return self._read((tile.x, tile.y), size, (FIELD_WIDTH, FIELD_HEIGHT), level)
+        return self._read((tile.x, tile.y), size, self._cut, level)
 
     def _overview_level(self) -> tuple[float, int]:
         shrink = max(1.0, self.width / OVERVIEW_SIDE, self.height / OVERVIEW_SIDE)
@@ -185,23 +188,23 @@ class Slide:
         return pixels if stored == wanted else resize(pixels, *wanted)
 
 
-def _scale(properties: Mapping[str, str]) -> tuple[float, float]:
+def _scale(properties: Mapping[str, str], coarsest: float) -> tuple[float, float]:
     try:
         across, down = float(properties[MPP_X]), float(properties[MPP_Y])
     except (KeyError, ValueError):
-        raise SlideHasNoScale(
+        raise SlideUnusable(
             "The slide does not say how many micrometres a pixel is, so fields of the right size "
             "can't be cut. Export it again with its scale: a TIFF as XResolution, YResolution and "
             "ResolutionUnit, an SVS as MPP in its description."
         ) from None
-    if not all(FINEST <= pixel <= COARSEST for pixel in (across, down)):
-        raise SlideHasNoScale(
+    if not all(FINEST <= pixel <= coarsest for pixel in (across, down)):
+        raise SlideUnusable(
             f"The slide says that a pixel is {across:.4g} x {down:.4g} micrometres; from {FINEST} "
-            f"to {COARSEST} can be used. Scan it at 20x or 40x, or export it again with its true "
-            "scale."
+            f"to {coarsest:.2g} can be used. Scan it at 20x or 40x, or export it again with its "
+            "true scale."
         )
     return across, down
 
 
-def _damaged(name: str, error: OpenSlideError) -> SlideUnreadable:
-    return SlideUnreadable(f"{name} is damaged ({error}). Copy or export it again.")
+def _damaged(name: str, error: OpenSlideError) -> SlideUnusable:
+    return SlideUnusable(f"{name} is damaged ({error}). Copy or export it again.")

@@ -7,14 +7,13 @@ from statistics import fmean
 from typing import Any
 
 from bulk.slides.scoring import ScoredField
-from handler.identity import ModelId
+from handler.prediction import VERDICTS, ModelId
 
 # Said in every output that a person sees.
 EXPLORATORY = (
     "Exploratory: the model learnt on fields that pathologists had selected, not on whole slides. "
     "What it says of the rest of a slide was never measured. No diagnosis."
 )
-VERDICTS = ("malignant", "uncertain", "benign", "rejected")
 
 
 @dataclass(frozen=True)

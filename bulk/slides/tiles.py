@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bulk.errors import NoTissueFound
+from bulk.errors import SlideUnusable
 from bulk.slides.slide import Slide, Tile
 from handler.tissue import is_stained, optical_densities
 
@@ -31,12 +31,13 @@ def find_tiles(slide: Slide, overview: np.ndarray, min_tissue: float) -> list[Ti
 
     Raises
     ------
-    NoTissueFound
+    SlideUnusable
+        Nothing on the slide is stained.
     """
     stained = is_stained(optical_densities(overview))
     tiles = [tile for tile in _grid(slide) if _share(stained, tile, slide) >= min_tissue]
     if not tiles:
-        raise NoTissueFound(
+        raise SlideUnusable(
             f"No tissue was found on {slide.name}. Use a slide of an H&E-stained biopsy."
         )
     return tiles

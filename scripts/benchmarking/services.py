@@ -17,11 +17,12 @@ import psutil
 import requests
 from urllib3 import encode_multipart_formdata
 
+from handler import MODEL_NAME
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
 from serve.archive import pack
 from serve.ports import HOST, free_port
-from serve.settings import MODEL_NAME, Settings
+from serve.settings import Settings
 from serve.supervisor import end
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
@@ -80,7 +81,7 @@ def resident_mb(process: psutil.Process) -> dict[str, float]:
 
 @contextlib.contextmanager
 def own(image: bytes) -> Iterator[RunningService]:
-    """Run the service as ``python -m breakhis start`` runs it."""
+    """Run the service as ``breakhis serve`` runs it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         settings = Settings(
             *(free_port(), free_port(), free_port()),
@@ -96,9 +97,7 @@ def own(image: bytes) -> Iterator[RunningService]:
             headers = {"Authorization": f"Bearer {token}"}
             process = torchserve.process()
             if process is None or not _answers(url, image, headers):
-                raise ScriptError(
-                    "The service does not answer. Try it with: python -m breakhis start"
-                )
+                raise ScriptError("The service does not answer. Try it with: breakhis serve")
             yield RunningService(url, process, time.perf_counter() - began, headers)
         finally:
             torchserve.stop()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from handler import CARD, EVALUATION, MANIFEST
+from handler.manifest import TrainingField
 from handler.whole_file import write_whole
 from scripts.training.breakhis import TUMOUR_TYPES
 
@@ -23,7 +24,7 @@ an RBF kernel classifies them, Platt's sigmoid turns its decision into a probabi
 ## Intended use
 
 Research and teaching, on photographs of H&E-stained breast biopsies taken at 40x as in the BreakHis
-data set (700 x 460 pixels, 0.49 micrometres a pixel).
+data set ({field} pixels, {micrometres} micrometres a pixel).
 
 **Not for diagnosis, treatment or any decision about a person.** It is no medical device. It is not
 for other organs, stains, scanners or magnifications, nor for whole slides.
@@ -193,6 +194,7 @@ def model_card(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
         Markdown.
     """
     training, rule = manifest["training"], manifest["decision_rule"]
+    field = TrainingField(**manifest["field"])
     patients = training["patients"]
     low, high = rule["abstain"]
     at_40x = evaluation["magnifications"]["40X"]
@@ -201,6 +203,8 @@ def model_card(manifest: dict[str, Any], evaluation: dict[str, Any]) -> str:
     real = ood["real"]
     return TEMPLATE.format(
         version=manifest["version"],
+        field=field,
+        micrometres=field.micrometres_per_pixel,
         n_benign=patients["benign"],
         n_malignant=patients["malignant"],
         prevalence=patients["malignant"] / sum(patients.values()),

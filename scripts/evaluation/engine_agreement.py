@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from handler.model import Prediction
+from handler.prediction import Prediction
 
 
 def agreement(reference: list[Prediction], engine: list[Prediction]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ import numpy as np
 from rich.progress import track
 
 from handler.features import TorchEngine
-from handler.identity import ModelId
 from handler.images import read_field
-from handler.model import Include, Model, Prediction
+from handler.model import Include, Model
 from handler.openvino_engine import OpenVinoEngine
+from handler.prediction import ModelId, Prediction
 from handler.svm import Svm
 from scripts.errors import NoCheckpoints
 from scripts.paths import OUT_OF_FOLD

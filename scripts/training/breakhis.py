@@ -14,11 +14,14 @@ import numpy as np
 
 from bulk.breakhis_names import BREAKHIS_NAME
 from handler.images import read_field, resize
+from handler.manifest import TrainingField
 from scripts.errors import DataSetError
 
-# The authors' pixel size in the specimen, micrometres, of a 700 x 460 field.
+# The authors' pixel size in the specimen, micrometres.
 UM_PER_PIXEL = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
 FIELD_SIZE = (700, 460)
+# What the model takes for one whole field.
+TRAINING_FIELD = TrainingField(*FIELD_SIZE, UM_PER_PIXEL[40])
 
 # Images of the full set, by magnification: benign, malignant.
 EXPECTED_COUNTS = {40: (625, 1370), 100: (644, 1437), 200: (623, 1390), 400: (588, 1232)}

@@ -5,7 +5,7 @@ import numpy as np
 from handler.images import read_field
 from handler.resnet import Trunk
 from handler.tissue import TissueLimits, distances, measure
-from scripts.training.breakhis import FIELD_SIZE, Sample
+from scripts.training.breakhis import Sample
 from scripts.training.field_svm import extract
 
 
@@ -36,11 +36,9 @@ def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray,
         for patient in np.unique(patients)
     ]
     seen = [measure(read_field(sample.image.path.read_bytes()).pixels) for sample in at_40x]
-    width, height = FIELD_SIZE
     return vectors, TissueLimits(
         max_distance=float(max(to_others)),
         min_tissue=min(field.tissue for field in seen) / 2,
         min_he=min(field.he for field in seen),
         min_sharpness=min(field.sharpness for field in seen) / 2,
-        aspect_ratio=width / height,
     )

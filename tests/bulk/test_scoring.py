@@ -1,4 +1,4 @@
-"""`python -m breakhis score`: stopped, killed, gone on with, and on a Ray cluster."""
+"""`breakhis score`: stopped, killed, gone on with, and on a Ray cluster."""
 
 import os
 import re
@@ -124,7 +124,7 @@ def by_ray(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
             assert len({actor.ppid() for actor in actors}) == 2  # one on each node
             actors[0].kill()
             _, stderr = process.communicate(timeout=300)
-        assert process.returncode == 2, stderr
+        assert process.returncode == 3, stderr
     finally:
         cluster.shutdown()
     return pq.read_table(out)
@@ -164,7 +164,7 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
         wait_until(lambda: rows_so_far(out, tmp_path) > second, 300)
         workers_of(process)[0].kill()
         stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert scored_already(stderr) >= second - 2
     for name, reason in BAD.items():
         shown = name.replace("\udcff\n", "%FF%0A")
@@ -186,6 +186,6 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
         (images / name).unlink()
     with scoring(*arguments, 2) as process:
         _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert scored_already(stderr) == table.num_rows - 2
     assert pq.read_table(out).equals(table)

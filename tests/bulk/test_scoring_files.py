@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulk.breakhis_names import patient_of
-from bulk.errors import NothingToScore, OtherModel, TableInUse, TableUnusable, UnreadableFile
+from bulk.errors import NothingToScore, OutputUnusable, UnreadableFile
 from bulk.images import summary, table
 from bulk.images.listing import ImageFile, find_images, to_path, to_text
 from bulk.images.state import ScoringState
-from bulk.images.table import Row
+from bulk.images.table import SCHEMA, Refusal, Row
 from bulk.names import printable
 from bulk.patient import score_patient
+from bulk.tables import ANSWER
+from bulk.tables import MODEL as MODEL_COLUMNS
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
-from handler.identity import ModelId
+from handler.prediction import ModelId, Prediction, Warning
 
 MODEL = ModelId("breakhis", "1.0", "a" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
@@ -37,13 +39,21 @@ NAMES = st.lists(
 ).map(b"".join)
 
 
-def row(file: str, decision: float | None, verdict: str | None, patient: str = "p") -> Row:
+def row(file: str, decision: float | None, verdict: str | None) -> Row:
+    image = ImageFile(file, 5, 7)
     if verdict is None:
-        refusal = Row.refused(ImageFile(file, 5, 7), UnreadableFile("No."), MODEL)
-        return refusal._replace(patient=patient)
+        return Row(image, Refusal.of(UnreadableFile("No."), MODEL))
     label = "malignant" if decision >= 0 else "benign"
-    judged = (label, RULE.probability(decision), verdict, decision, ["not_he"])
-    return Row(file, patient, 5, 7, *judged, None, None, MODEL.version, MODEL.sha256)
+    probability = RULE.probability(decision)
+    warnings = [Warning("not_he")]
+    return Row(image, Prediction(label, probability, verdict, decision, warnings, MODEL))
+
+
+def test_a_row_is_read_as_it_was_written_under_the_names_that_all_tables_have():
+    rows = [row("/a/1.png", 1.0, "malignant"), row("/a/2.png", None, None)]
+    assert table.from_arrow(table.to_arrow(rows)) == rows
+    names = ("file", "patient", "bytes", "modified", *ANSWER, "error", "message", *MODEL_COLUMNS)
+    assert tuple(SCHEMA.names) == names
 
 
 @settings(max_examples=60)
@@ -64,7 +74,7 @@ def test_any_name_is_listed_stored_and_found_again(tmp_path_factory, names):
     with closing(ScoringState(folder / "out.parquet", MODEL)) as ledger:
         ledger.note(images)
         for image in images:
-            ledger.add([Row.refused(image, UnreadableFile(image.file), MODEL)])
+            ledger.add([Row(image, Refusal.of(UnreadableFile(image.file), MODEL))])
         assert list(ledger.pending(2)) == []
         table.write(folder / "out.parquet", ledger.rows("file"))
         ledger.clear()
@@ -128,7 +138,7 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     out = tmp_path / "t.parquet"
     images = [ImageFile(f"/{name}", 5, 7) for name in "abcde"]
     ledger = ScoringState(out, MODEL)
-    with pytest.raises(TableInUse, match="Another run"):
+    with pytest.raises(OutputUnusable, match="Another run"):
         ScoringState(out, MODEL)
     ledger.note(images)
     ledger.add([row("/a", 1.0, "malignant"), row("/b", -1.0, "benign"), row("/c", None, None)])
@@ -150,7 +160,7 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     assert ledger.count() == (3, 2, 2)
     ledger.close()
 
-    with pytest.raises(OtherModel, match=r"version 1\.0"):
+    with pytest.raises(OutputUnusable, match=r"version 1\.0"):
         ScoringState(out, ModelId("breakhis", "1.1", "b" * 64))
 
 
@@ -158,25 +168,26 @@ def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):
     out = tmp_path / "t.parquet"
     for content in (b"no table", b""):
         out.write_bytes(content)
-        with pytest.raises(TableUnusable, match="Choose another --out"):
+        with pytest.raises(OutputUnusable, match="Choose another --out"):
             ScoringState(out, MODEL)
         assert [out.read_bytes()] == [file.read_bytes() for file in tmp_path.iterdir()]
     for impossible in (tmp_path, out / "t.parquet"):
-        with pytest.raises(TableUnusable, match="Choose another --out"):
+        with pytest.raises(OutputUnusable, match="Choose another --out"):
             ScoringState(impossible, MODEL)
 
 
 def test_patients_are_judged_as_on_the_page(tmp_path):
     rows = [
-        row("/1", 2.0, "malignant", "=a"),
-        row("/2", -0.5, "uncertain", "=a"),
-        row("/3", 9.0, "rejected", "=a"),
-        row("/4", None, None, "=a"),
-        row("/5", 9.0, "rejected", "b"),
+        row("/=a/1", 2.0, "malignant"),
+        row("/=a/2", -0.5, "uncertain"),
+        row("/=a/3", 9.0, "rejected"),
+        row("/=a/4", None, None),
+        row("/b/5", 9.0, "rejected"),
     ]
     first, second = summary.summarise([rows[:2], rows[2:]], RULE)
     assert (first.images, first.refused, first.rejected) == (4, 1, 1)
-    assert first.score == score_patient(rows[:3], RULE)
+    answers = [each.answer for each in rows[:3] if isinstance(each.answer, Prediction)]
+    assert first.score == score_patient(answers, RULE)
     assert first.score.decision == 0.75
     assert second.score is None
     written = list(summary.write(tmp_path / "p.csv", summary.summarise([rows], RULE)))

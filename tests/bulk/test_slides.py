@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +16,18 @@ import cv2
 import numpy as np
 import pytest
 
-from bulk.errors import FolderUnusable, NoTissueFound, SlideHasNoScale, SlideUnreadable
+from bulk.errors import ModelUnusable, OutputUnusable, SlideUnusable
 from bulk.slides.heat_map import round_length
 from bulk.slides.run import judge_slide
 from bulk.slides.slide import Slide, Tile
 from bulk.slides.summary import EXPLORATORY
 from bulk.slides.tiles import find_tiles
+from handler import settings
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
 from scripts.benchmarking.drawn_slides import many, write_slide
+from scripts.training.breakhis import TRAINING_FIELD as FIELD
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 
@@ -111,7 +114,7 @@ def test_each_field_gets_what_the_same_picture_gets(judged, model):
         assert float(said["decision"]) == answer.decision
         assert (said["verdict"], said["label"]) == (answer.verdict, answer.label)
         assert said["warnings"] == " ".join(warning.code for warning in answer.warnings)
-        assert said["sha256"] == answer.model.sha256
+        assert said["model_sha256"] == answer.model.sha256
 
 
 def test_a_person_reads_counts_and_that_it_is_exploratory(judged):
@@ -177,7 +180,7 @@ def test_other_scales_and_aperio_s_slides(tmp_path, model, scale, aperio):
     }
     size = round(SIZE[0] * zoom), round(SIZE[1] * zoom)
     path = write_slide(tmp_path / "slide.svs", size, drawn, scale=scale, aperio=aperio)
-    with Slide.open(path) as slide:
+    with Slide.open(path, FIELD) as slide:
         assert slide.scale == pytest.approx((scale, scale))
         places = find_tiles(slide, slide.overview(), model.tissue_limits.min_tissue)
         found = {(place.row, place.column): slide.field(place) for place in places}
@@ -193,7 +196,7 @@ def test_other_scales_and_aperio_s_slides(tmp_path, model, scale, aperio):
 def test_beyond_the_slide_s_edge_is_glass(tmp_path):
     corner = draw_field(1)[:140, :300]
     path = write_slide(tmp_path / "slide.tiff", (1000, 600), {(700, 460): corner})
-    with Slide.open(path) as slide:
+    with Slide.open(path, FIELD) as slide:
         field = slide.field(Tile(1, 1, 700, 460, 700, 460))
         assert (field[:140, :300] == corner).all()
         assert field[140:].min() == field[:, 300:].min() == 255
@@ -221,7 +224,7 @@ def test_a_slide_of_a_hundred_thousand_pixels_a_side_in_little_memory(judged, tm
 def test_a_slide_of_one_level_has_the_same_overview(tmp_path):
     whole = write_slide(tmp_path / "a.tiff", (9000, 5000), at(DRAWN), levels=(1, 2, 4))
     flat = write_slide(tmp_path / "b.tiff", (9000, 5000), at(DRAWN), levels=(1,))
-    with Slide.open(whole) as first, Slide.open(flat) as second:
+    with Slide.open(whole, FIELD) as first, Slide.open(flat, FIELD) as second:
         left, right = first.overview(), second.overview()
     assert left.shape == right.shape == (1111, 2000, 3)
     assert np.abs(left.astype(int) - right).mean() < 1
@@ -231,16 +234,16 @@ def test_what_can_t_be_used_is_said(tmp_path):
     field = tmp_path / "field.png"
     field.write_bytes(encode(draw_field(1)))
     for path in (tmp_path / "absent.svs", tmp_path, field):
-        with pytest.raises(SlideUnreadable, match=r"Name the file|predict"):
-            Slide.open(path)
+        with pytest.raises(SlideUnusable, match=r"Name the file|predict"):
+            Slide.open(path, FIELD)
     silent = write_slide(tmp_path / "silent.tiff", SIZE, {}, scale=None)
-    with pytest.raises(SlideHasNoScale, match="does not say"):
-        Slide.open(silent)
+    with pytest.raises(SlideUnusable, match="does not say"):
+        Slide.open(silent, FIELD)
     screen = write_slide(tmp_path / "screen.tiff", SIZE, {}, scale=25_400 / 72)
-    with pytest.raises(SlideHasNoScale, match=r"352\.8 x 352\.8 micrometres"):
-        Slide.open(screen)
+    with pytest.raises(SlideUnusable, match=r"352\.8 x 352\.8 micrometres"):
+        Slide.open(screen, FIELD)
     empty = write_slide(tmp_path / "empty.tiff", SIZE, {})
-    with Slide.open(empty) as slide, pytest.raises(NoTissueFound, match=r"empty\.tiff"):
+    with Slide.open(empty, FIELD) as slide, pytest.raises(SlideUnusable, match=r"empty\.tiff"):
         find_tiles(slide, slide.overview(), 0.05)
 
 
@@ -260,9 +263,29 @@ def test_a_slide_damaged_in_the_middle_leaves_nothing(tmp_path):
 def test_a_folder_that_can_t_be_written(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", SIZE, {})
     (tmp_path / "taken").write_text("somebody's")
-    with pytest.raises(FolderUnusable, match="Name another with --out"):
+    with pytest.raises(OutputUnusable, match="Name another with --out"):
         judge_slide(ROOT / "model_store", path, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "somebody's"
+
+
+def test_the_engine_is_the_one_that_the_service_has(tmp_path, monkeypatch):
+    path = write_slide(tmp_path / "slide.tiff", SIZE, at(DRAWN))
+    config = settings.CONFIG.read_text().replace("engine: auto", "engine: abacus")
+    (tmp_path / "model-config.yaml").write_text(config)
+    monkeypatch.setattr(settings, "CONFIG", tmp_path / "model-config.yaml")
+    with pytest.raises(ModelUnusable, match="no engine 'abacus'"):
+        judge_slide(ROOT / "model_store", path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_another_scale_cuts_fields_of_its_own(tmp_path):
+    path = write_slide(tmp_path / "slide.tiff", SIZE, at(DRAWN))
+    with Slide.open(path, replace(FIELD, width=350, micrometres_per_pixel=0.98)) as slide:
+        assert slide.field_size == pytest.approx((700, 920), rel=1e-3)
+        (tile, *_) = find_tiles(slide, slide.overview(), 0.05)
+        assert slide.field(tile).shape == (460, 350, 3)
+    with pytest.raises(SlideUnusable, match=r"from 0\.05 to 0\.35 can be used"):
+        Slide.open(path, replace(FIELD, micrometres_per_pixel=0.245))
 
 
 def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path):

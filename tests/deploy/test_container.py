@@ -6,6 +6,7 @@ it installs, and the command has the environment variables of the image and of t
 
 import base64
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from serve.management import Management
 from serve.settings import Settings
 from serve.torchserve import START_SECONDS
 from tests.conftest import (
+    PROJECT,
     ROOT,
     free_settings,
     link_environment,
@@ -45,11 +47,20 @@ ELSEWHERE = "127.0.0.2"
 (CONTAINER,) = POD["containers"]
 
 
-def serving_requirements() -> str:
-    """What the Dockerfile's own command leaves of requirements.txt."""
-    (command,) = (line for line in INSTRUCTIONS.splitlines() if line.startswith("RUN sed "))
-    sed = command.removeprefix("RUN ").partition(" > ")[0]
-    return subprocess.check_output(sed, shell=True, cwd=ROOT, text=True)
+def install(folder: Path) -> None:
+    """Set up what `pip install -e .` does, of links to the packages that are installed here."""
+    assert re.search(r"^RUN pip install .* -e \.$", INSTRUCTIONS, re.M)  # with no extra
+    environment = folder / ".venv"
+    link_environment(environment, PROJECT["dependencies"])
+    (packages,) = environment.glob("lib/*/site-packages")
+    (packages / "breakhis.pth").write_text(str(folder))
+    ((name, entry),) = PROJECT["scripts"].items()
+    module, function = entry.split(":")
+    script = environment / "bin" / name
+    script.write_text(
+        f"#!{environment}/bin/python\nfrom {module} import {function}\n{function}()\n"
+    )
+    script.chmod(0o755)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +71,10 @@ def image(archive) -> Iterator[Path]:
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         copy(ROOT / source, folder / target)
     stores = dict(copied(LAST_STAGE, from_build=True))
-    store = stores[f"/build/model_store/{archive.name}"]
+    store = stores[f"/breakhis/model_store/{archive.name}"]
     (folder / store).mkdir()
     shutil.copy(archive, folder / store)
-    link_environment(folder / ".venv", serving_requirements())
+    install(folder)
     yield folder
     shutil.rmtree(folder)
 

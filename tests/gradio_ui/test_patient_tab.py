@@ -66,12 +66,12 @@ def test_images_together_with_one_bad_one(
     screenshot(visitor, "patient")
 
     rows = rows_of(download(visitor, "Table as CSV"))
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == [*COLUMNS, "note"]
     assert [row["file"] for row in rows] == [*(file.name for file in fields), "broken.png"]
     for row, answer in zip(rows, answers, strict=False):
         assert (row["verdict"], row["model_sha256"]) == (answer.verdict, answer.model.sha256)
         assert float(row["probability"]) == pytest.approx(answer.probability, abs=1e-3)
-    assert "can be read" in rows[-1]["error"]
+    assert "can be read" in rows[-1]["message"]
     pdf = pypdf.PdfReader(io.BytesIO(download(visitor, "Report as PDF")))
     (sheet,) = pdf.pages
     text = sheet.extract_text().replace("\n", " ")

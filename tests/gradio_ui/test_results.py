@@ -9,6 +9,8 @@ import pypdf
 import pytest
 
 from bulk.patient import PatientScore, score_patient
+from bulk.tables import ANSWER
+from bulk.tables import MODEL as MODEL_COLUMNS
 from gradio_ui import patient_result
 from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
@@ -16,15 +18,15 @@ from gradio_ui.scoring import JudgedImage
 from gradio_ui.verdict import prediction
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
-from handler.identity import ModelId
-from serve.client import Prediction
+from handler.prediction import ModelId, Prediction
 from serve.description import Description, RunningModel
 from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
 
 MODEL = ModelId("breakhis", "9.9", "f" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
-DESCRIPTION = Description(MODEL, "torch-fp32", RULE, 0.3, 0.05, {}, "", {})
+MANIFEST = {"decision_rule": vars(RULE), "training": {"tolerated_risk": 0.3}}
+DESCRIPTION = Description(MODEL, "torch-fp32", MANIFEST, {}, "", {})
 
 
 @cache
@@ -50,6 +52,15 @@ def test_a_patient_is_judged_by_the_mean_decision():
     assert score_patient(answers(scored(0.6), scored(0.2)), RULE).verdict == "uncertain"
     assert score_patient(answers(scored(-2.0)), RULE).verdict == "benign"
     assert score_patient(answers(scored(9.0, "rejected")), RULE) is None
+
+
+def test_a_table_row_is_the_prediction_under_its_own_names():
+    results = [scored(0.25), JudgedImage("b.png", reason="It is damaged.")]
+    (first, second) = csv.DictReader(io.StringIO(to_csv(results).decode("utf-8-sig")))
+    assert list(first) == ["file", *ANSWER, "message", *MODEL_COLUMNS, "note"]
+    assert float(first["decision"]) == 0.25
+    assert (first["label"], first["message"]) == ("malignant", "")
+    assert (second["verdict"], second["message"]) == ("", "It is damaged.")
 
 
 def test_names_can_be_no_formula_and_no_markup():

@@ -9,9 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from handler.errors import BadSetting
+from handler.errors import UnknownEngine
 from handler.images import Field, read_field
-from handler.model import Include, Model, Prediction
+from handler.model import Include, Model
+from handler.prediction import Prediction
 from scripts.paths import MODEL_STORE, SHARED
 from scripts.training.breakhis import BreakHis
 from serve.drawn_tissue import draw_field
@@ -96,7 +97,7 @@ def test_without_openvino_the_reference_answers_and_one_line_says_so(monkeypatch
 
 
 def test_an_engine_that_is_none_is_refused():
-    with pytest.raises(BadSetting, match="openvino-int8"):
+    with pytest.raises(UnknownEngine, match="openvino-int8"):
         Model.open(MODEL_STORE, engine="fast")
 
 

@@ -11,6 +11,7 @@ import pytest
 from handler import MANIFEST
 from handler.errors import BadModel
 from handler.images import Field, read_field
+from handler.manifest import TrainingField
 from handler.model import Include, Model
 from handler.tissue import TissueCheck, TissueLimits, TissueMeasures, check, distances, measure
 from serve.drawn_tissue import draw_field
@@ -103,10 +104,11 @@ def test_drawn_fields_are_close_enough_to_be_judged(model):
 
 
 def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
-    limits = TissueLimits(2.0, 0.1, 0.5, 40.0, 1.5)
+    limits = TissueLimits(2.0, 0.1, 0.5, 40.0)
+    field = TrainingField(600, 400, 0.5)
     good = TissueMeasures(0.8, 0.9, 500.0, 1.5)
-    assert check(good, 2.0, limits) == TissueCheck(True, [])
-    far = check(good, 2.01, limits)
+    assert check(good, 2.0, limits, field) == TissueCheck(True, [])
+    far = check(good, 2.01, limits, field)
     assert (far.in_distribution, [w.code for w in far.warnings]) == (False, ["unfamiliar"])
     for poor, code in (
         (replace(good, tissue=0.05), "little_tissue"),
@@ -114,8 +116,9 @@ def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
         (replace(good, sharpness=30.0), "out_of_focus"),
         (replace(good, aspect_ratio=1.0), "unusual_size"),
     ):
-        seen = check(poor, 1.0, limits)
+        seen = check(poor, 1.0, limits, field)
         assert (seen.in_distribution, [w.code for w in seen.warnings]) == (True, [code])
+    assert "(600 x 400)" in seen.warnings[0].message
 
 
 def test_the_distance_is_that_of_the_nearest_known_field():

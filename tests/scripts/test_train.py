@@ -22,7 +22,7 @@ from scripts.evaluation import plots
 from scripts.evaluation.card import model_card
 from scripts.evaluation.figures import from_decisions
 from scripts.paths import MODEL_STORE, OUT_OF_FOLD
-from scripts.train import Plan, train
+from scripts.train import CrossValidationPlan, train
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
 from scripts.training.crossval import Run
@@ -32,7 +32,7 @@ from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 
 RECIPE = Recipe(width=96, height=64, crop=48, steps=3, batch=4, mosaics=1, seed=0)
-PLAN = Plan(folds=2, repetitions=2)
+PLAN = CrossValidationPlan(folds=2, repetitions=2)
 N_PATIENTS = 8
 FEW_FIELDS = 6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.archive import Archive
-from serve.errors import ArchiveUnusable
+from serve.errors import VersionError
 from serve.restart import ServedArchive
 
 
@@ -32,20 +32,20 @@ def test_an_archive_is_known_by_its_name_and_by_its_path(tmp_path, monkeypatch):
 )
 def test_a_version_that_torchserve_would_not_take_is_refused(version, tmp_path):
     packed(tmp_path / "new.mar", version)
-    with pytest.raises(ArchiveUnusable, match="not a positive number"):
+    with pytest.raises(VersionError, match="not a positive number"):
         Archive.open(tmp_path, "new.mar")
 
 
 def test_another_model_is_refused(tmp_path):
     packed(tmp_path / "new.mar", model="other")
-    with pytest.raises(ArchiveUnusable, match="the model other"):
+    with pytest.raises(VersionError, match="the model other"):
         Archive.open(tmp_path, "new.mar")
 
 
 def test_a_changed_byte_is_found(tmp_path):
     path = packed(tmp_path / "new.mar")
     path.write_bytes(path.read_bytes().replace(b"1.3", b"1.4"))
-    with pytest.raises(ArchiveUnusable, match="damaged"):
+    with pytest.raises(VersionError, match="damaged"):
         Archive.open(tmp_path, "new.mar")
 
 
@@ -54,7 +54,7 @@ def test_an_archive_elsewhere_of_the_same_name_is_not_taken_for_it(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     other = packed(tmp_path / "elsewhere" / "new.mar")
     for given in (other, f"../{tmp_path.name}x/new.mar", "absent.mar", "", ".."):
-        with pytest.raises(ArchiveUnusable, match="not in the model store"):
+        with pytest.raises(VersionError, match="not in the model store"):
             Archive.open(tmp_path, given)
 
 

@@ -8,8 +8,9 @@ import pytest
 import requests
 from PIL import Image
 
+from handler.prediction import Prediction
 from serve.api import Api
-from serve.client import Client, Prediction
+from serve.client import Client
 from serve.drawn_tissue import draw_field
 from serve.errors import (
     ImageRefused,
@@ -103,7 +104,7 @@ def test_a_token_that_can_not_be_renewed_is_an_error_of_its_own(service):
 
 def test_nothing_there(tmp_path):
     settings_url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(NotRunning, match="python -m breakhis start"):
+    with pytest.raises(NotRunning, match="breakhis serve"):
         Client(settings_url, Tokens(tmp_path / "key_file.json", settings_url)).predict(b"x")
 
     class Some:

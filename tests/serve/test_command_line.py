@@ -1,4 +1,4 @@
-"""`python -m breakhis`, as a person or a program runs it."""
+"""`breakhis`, as a person or a program runs it."""
 
 import json
 import os
@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
+from typer.testing import CliRunner
 
+from breakhis import app
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
@@ -49,12 +51,46 @@ def test_predict_json_and_exit_code_when_an_image_is_refused(service, field_png,
     good.write_bytes(field_png)
     bad.write_text("no image")
     done = run(service, "predict", "--json", good, bad, absent)
-    assert done.returncode == 2
+    assert done.returncode == 3
     answers = json.loads(done.stdout)
     assert [answer["file"] for answer in answers] == [str(good), str(bad), str(absent)]
     assert answers[0]["label"] in ("benign", "malignant")
     assert answers[1]["code"] == 400
     assert "No such file" in answers[2]["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("nothing", "No such command 'nothing'"),
+        ("start", "No such command 'start'"),
+        ("predict", "Missing argument 'IMAGE'"),
+        ("predict --jsn x.png", "No such option"),
+        ("token x", "'x' is not one of"),
+        ("models scale 1.3 0", "greater than or equal to 1"),
+        ("score images", "Missing option '--out'"),
+    ],
+)
+def test_a_command_line_that_means_nothing_has_an_exit_code_of_its_own(given, told):
+    done = CliRunner().invoke(app, given.split())
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
+def test_what_takes_long_to_import_is_imported_by_those_who_need_it():
+    code = "import sys, breakhis; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    heavy = {"torch", "sklearn", "openvino", "gradio", "pyarrow", "openslide", "matplotlib", "ray"}
+    assert not heavy & set(loaded)
+
+
+def test_without_the_packages_of_the_page_it_is_said_how_to_get_them():
+    code = "import sys; sys.modules['starlette'] = None; import breakhis; breakhis.app(['demo'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("is not installed. Install it with: pip install -e '.[page]'\n")
 
 
 def test_status(service):
@@ -81,7 +117,7 @@ def test_without_a_service_each_command_says_so(fresh_settings, tmp_path):
 
 
 def test_a_second_start_is_refused(service):
-    done = run(service, "start")
+    done = run(service, "serve", "--background")
     assert done.returncode == 1
     assert "already runs" in done.stderr
 
@@ -93,7 +129,7 @@ def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
         taken.listen()
         port = taken.getsockname()[1]
         setting = f"BREAKHIS_{purpose.upper()}_PORT"
-        done = run(fresh_settings, "start", **{setting: str(port)})
+        done = run(fresh_settings, "serve", "--background", **{setting: str(port)})
     assert done.returncode == 1
     assert f"Port {port} ({purpose})" in done.stderr
     assert setting in done.stderr
@@ -101,7 +137,7 @@ def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
 
 
 def test_a_port_that_is_no_number_is_refused(fresh_settings):
-    done = run(fresh_settings, "start", BREAKHIS_METRICS_PORT="eighty")
+    done = run(fresh_settings, "serve", "--background", BREAKHIS_METRICS_PORT="eighty")
     assert done.returncode == 1
     assert "BREAKHIS_METRICS_PORT is 'eighty'" in done.stderr
 
@@ -113,7 +149,7 @@ def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, t
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused(fresh_settings):
-    done = run(fresh_settings, "start", BREAKHIS_OPEN_TO_NETWORK="yes")
+    done = run(fresh_settings, "serve", "--background", BREAKHIS_OPEN_TO_NETWORK="yes")
     assert done.returncode == 1
     assert "BREAKHIS_OPEN_TO_NETWORK is 'yes'; it must be true or false." in done.stderr
 
@@ -140,7 +176,7 @@ def test_start_in_the_foreground_and_interrupt_leaves_nothing(archive, fresh_set
     somebodys.parent.mkdir()
     somebodys.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "breakhis", "start", "--foreground"],
+        [sys.executable, "-m", "breakhis", "serve"],
         cwd=ROOT,
         env=environment(fresh_settings),
         stdout=subprocess.PIPE,

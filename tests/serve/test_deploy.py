@@ -1,4 +1,4 @@
-"""`python -m breakhis deploy`: a new version under load, and what fails on the way."""
+"""`breakhis deploy`: a new version under load, and what fails on the way."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which model lies in a folder, without opening it."""
+"""The manifest of a model: which one it is, and what it was trained on, without opening it."""
 
 import hashlib
 import json
@@ -8,15 +8,32 @@ from typing import Any
 
 from handler import MANIFEST
 from handler.errors import BadModel
+from handler.prediction import ModelId
 
 
 @dataclass(frozen=True)
-class ModelId:
-    """Which model answered; ``sha256`` is that of its manifest, which holds the others."""
+class TrainingField:
+    """What the model takes for one whole field: the manifest's ``field``.
 
-    name: str
-    version: str
-    sha256: str
+    Attributes
+    ----------
+    width, height : int
+        In pixels.
+    micrometres_per_pixel : float
+        In the specimen.
+    """
+
+    width: int
+    height: int
+    micrometres_per_pixel: float
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height}"
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Width over height."""
+        return self.width / self.height
 
 
 def read_manifest(folder: Path) -> tuple[ModelId, dict[str, Any]]:
