@@ -40,7 +40,7 @@ def card(description: Description) -> str:
     """Return identity, model card and plots as Markdown that needs no other file."""
     model = description.model
 
-    def plot(link: re.Match) -> str:
+    def plot(link: re.Match[str]) -> str:
         svg = description.plots[link["name"]].encode()
         return f"![{link['alt']}]({data_url(svg, 'image/svg+xml')})"
 

@@ -92,7 +92,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         theme=THEME,
         css=CSS,
         max_file_size=MAX_UPLOAD,
-        footer_links=[],
+        footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         pwa=False,

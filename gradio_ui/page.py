@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
-from gradio_ui import about_tab, field_tab, patient_tab, programs_tab, slide_tab, verdict
+from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, verdict
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -56,7 +57,7 @@ def build_page(
     """
     model = RunningModel(management)
 
-    def health() -> dict:
+    def health() -> dict[str, Any]:
         return gr.update(visible=not client.is_healthy())
 
     with gr.Blocks(
@@ -75,8 +76,7 @@ def build_page(
             slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)
-        with gr.Tab("Programs"):
-            programs_tab.build(page, client, model)
+        endpoints.build(client, model)
         gr.Timer(HEALTH_SECONDS).tick(
             health, None, down, show_progress="hidden", api_visibility="private"
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from bulk.patient import PatientScore
 from gradio_ui import report, verdict
@@ -75,7 +76,7 @@ def _dots(patient: PatientScore, scored: Sequence[JudgedImage]) -> str:
     return verdict.bar(label, dots, patient.probability)
 
 
-def rows(scored: Sequence[JudgedImage]) -> list[list]:
+def rows(scored: Sequence[JudgedImage]) -> list[list[Any]]:
     """Return the table: a row for each image, in the order of `COLUMNS`."""
     return [
         [each.name, each.answer.verdict, _probability(each.answer), _warnings(each.answer)]
@@ -85,7 +86,7 @@ def rows(scored: Sequence[JudgedImage]) -> list[list]:
     ]
 
 
-def sort(table: list[list], column: str) -> list[list]:
+def sort(table: list[list[Any]], column: str) -> list[list[Any]]:
     """Sort the table by a column; the highest probability first, and what has none last."""
     place = COLUMNS.index(column)
     if column == "Probability":

@@ -48,12 +48,12 @@ def build(client: Client, model: RunningModel) -> None:
         message = "What follows is of the images that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
-    def clear() -> tuple:
+    def clear() -> tuple[Any, ...]:
         # The patient before must not stay in sight beside the next one's progress.
         off, on = gr.update(interactive=False), gr.update(interactive=True)
         return off, on, "", [], None, "", "", "", ""
 
-    def unlock() -> tuple:
+    def unlock() -> tuple[Any, ...]:
         return gr.update(interactive=True), gr.update(interactive=False), None
 
     gr.Markdown(INTRODUCTION)
@@ -122,7 +122,7 @@ def build(client: Client, model: RunningModel) -> None:
 
 def judge(
     client: Client, sent: list[UploadedFile]
-) -> Iterator[tuple[list[JudgedImage], str, list[list]]]:
+) -> Iterator[tuple[list[JudgedImage], str, list[list[Any]]]]:
     """Judge a patient's images, and delete the uploads at the end, however it comes.
 
     Yields

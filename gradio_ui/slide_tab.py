@@ -102,12 +102,12 @@ def build(client: Client, model: RunningModel) -> None:
         message = "What follows is of the fields that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
-    def clear() -> tuple:
+    def clear() -> tuple[Any, ...]:
         # The slide before must not stay in sight beside the next one's progress.
         off, on = gr.update(interactive=False), gr.update(interactive=True)
         return off, on, None, "", "", "", "", ""
 
-    def unlock() -> tuple:
+    def unlock() -> tuple[Any, ...]:
         return gr.update(interactive=True), gr.update(interactive=False), None
 
     gr.Markdown(INTRODUCTION)

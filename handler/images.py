@@ -186,7 +186,7 @@ def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:
 def _expect_native_order(image: ImageFile.ImageFile) -> None:
     # libtiff gives samples in the machine's order, which Pillow allows for in 16 bits only.
     if image.format == "TIFF" and image.mode in ("I", "F"):
-        rawmode, *others = cast(tuple, image.tile[0].args)
+        rawmode, *others = cast(tuple[str, ...], image.tile[0].args)
         args = (rawmode.replace("B", "N"), *others)
         image.tile = [image.tile[0]._replace(args=args)]
 

@@ -6,60 +6,44 @@ Every service gets the same images and, but for its own preprocessing, the same 
 Writes ``docs/reports/bench.md``, a plot, and the figures as JSON.
 """
 
-import argparse
-import json
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 import requests
-from rich.progress import Progress
+from rich.progress import track
 from urllib3 import encode_multipart_formdata
 
 from handler.engines import AUTO
-from handler.whole_file import write_whole
-from scripts.benchmarking import report, services
+from scripts.benchmarking import services
+from scripts.benchmarking.bench_report import OWN, median, medians, page, plot
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
-from scripts.benchmarking.services import RunningService, Start, resident_mb
-from scripts.errors import ScriptError
-from scripts.paths import REPORTS, add_data_argument
+from scripts.benchmarking.services import Peer, RunningService, Setting, Start, resident_mb
+from scripts.reports import command_line, report
 from serve.archive import build
 
-OWN = "this service"
+PEERS: dict[str, Peer] = {
+    "TorchServe image_classifier": services.stock,
+    "LitServe": services.litserve,
+}
 ENGINES = ("torch-fp32", "openvino-fp32", "openvino-int8")
 FORM = 64
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long is measured.
-
-    Attributes
-    ----------
-    connections : tuple of int
-        At each of which is measured; 1 and 16 among them.
-    rounds : int
-        How often each service has its turn.
-    seconds, warm_up : float
-        Length of each measurement, and of the load before it.
-    soak : float
-        Seconds of the long run at the most connections.
-    thorough : bool
-        Whether the peers' best settings are searched for, and all engines measured.
-    """
+class Plan(NamedTuple):
+    """How long is measured, in seconds; 1 and 16 are among the connections."""
 
     connections: tuple[int, ...]
     rounds: int
     seconds: float
     warm_up: float
     soak: float
+    # Whether the peers' best settings are searched for, and all engines measured.
     thorough: bool
 
 
@@ -69,156 +53,94 @@ QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3, thorou
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_data_argument(parser)
+    parser = command_line(__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="three minutes: peers at one setting, coarse figures"
     )
-    parser.add_argument("--out", type=Path, default=REPORTS, help="folder for the results")
-    args = parser.parse_args()
-    build()
-    try:
-        results = measure(args.data, QUICK if args.quick else FULL)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
-    write_whole(args.out / "bench.json", json.dumps(results, indent=1).encode())
-    write_whole(args.out / "bench.svg", report.plot(results))
-    page = report.page(results)
-    write_whole(args.out / "bench.md", page.encode())
-    print(page)
-
-
-def measure(data: Path, plan: Plan) -> dict[str, Any]:
-    """Measure everything.
-
-    Parameters
-    ----------
-    data : Path
-        Folder of the data set; fields are drawn where there is none.
-    plan : Plan
-
-    Returns
-    -------
-    dict
-        What is written to ``bench.json``.
-    """
-    cores = joblib.cpu_count()
-    candidates: dict[str, dict[str, Start]] = {
-        name: {
-            f"{workers} workers, {threads} threads": start(workers, threads)
-            for workers, threads in ((1, cores), (cores, 1))
-        }
-        for name, start in (
-            ("TorchServe image_classifier", services.stock),
-            ("LitServe", services.litserve),
-        )
-    }
-    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
-        png, jpeg, images_from = write_images(data, Path(folder))
-        trials = sum(len(starts) for starts in candidates.values()) if plan.thorough else 0
-        turns = plan.rounds * ((len(candidates) + 2) * len(plan.connections) + 1)
-        task = progress.add_task("Benchmark", total=trials + turns + 3)
-
-        def advance() -> None:
-            progress.advance(task)
-
-        settings = {name: _best(starts, png, plan, advance) for name, starts in candidates.items()}
-        turn_of: dict[str, Start] = {
-            OWN: services.own,
-            **{name: candidates[name][best] for name, best in settings.items()},
-            "Flask": services.flask,
-        }
-        measured: dict[str, list[dict[str, Any]]] = {name: [] for name in turn_of}
-        limits: list[dict[str, Any]] = []
-        extras: dict[str, Any] = {}
-        for _ in range(plan.rounds):
-            for name, start in turn_of.items():
-                with start(_first(png)) as running:
-                    # The most first, so that everybody is warm for one request at a time.
-                    load = {}
-                    for connections in reversed(plan.connections):
-                        load[connections] = _load(running, png, connections, plan)
-                        advance()
-                    measured[name].append(
-                        {
-                            "start_seconds": running.start_seconds,
-                            "resident_mb": resident_mb(running.process),
-                            "load": {str(c): load[c] for c in plan.connections},
-                        }
-                    )
-                    if name == OWN and not extras:
-                        extras = _extras(running, png, jpeg, plan, advance)
-            limits.append(limit(png, plan.seconds / 2, AUTO))
-            advance()
-        engines = [limit(png, plan.seconds / 2, engine) for engine in ENGINES if plan.thorough]
-    return report.summarise(
-        {
-            "machine": machine(),
-            "engine": limits[0]["engine"],
-            "images": images_from,
-            "peer_settings": settings,
-            "services": measured,
-            "limit": limits,
-            "engines": engines,
-            **extras,
-        },
-        own=OWN,
+    report(
+        "bench",
+        parser,
+        lambda args: measure(args.data, QUICK if args.quick else FULL),
+        page,
+        plot,
     )
 
 
-def _best(starts: dict[str, Start], images: Path, plan: Plan, advance: Callable[[], None]) -> str:
-    """Try each setting of a peer at 16 connections, and return the fastest's name."""
-    if not plan.thorough:
-        return next(iter(starts))
-    rates = {}
-    for setting, start in starts.items():
-        with start(_first(images)) as running:
-            rates[setting] = _load(running, images, 16, plan)["rate"]
-        advance()
-    return max(rates, key=lambda setting: rates[setting])
-
-
-def _load(
-    running: RunningService,
-    images: Path,
-    connections: int,
-    plan: Plan,
-    seconds: float | None = None,
-) -> dict[str, Any]:
-    """Load a running service without a pause."""
-    seen = send(running, images, connections, seconds or plan.seconds, plan.warm_up)
-    p50, p95, p99 = np.percentile(seen.milliseconds or [np.nan], (50, 95, 99)).tolist()
-    answered = len(seen.milliseconds) - len(seen.errors)
+def measure(data: Path, plan: Plan) -> dict[str, Any]:
+    """Measure everything, on drawn fields where there is no data set."""
+    build()
+    with tempfile.TemporaryDirectory() as folder:
+        png, jpeg, origin = write_images(data, Path(folder))
+        settings = {name: _best_setting(peer, png, plan) for name, peer in PEERS.items()}
+        starts: dict[str, Start] = {
+            OWN: services.own,
+            **{name: partial(PEERS[name], setting) for name, setting in settings.items()},
+            "Flask": services.flask,
+        }
+        turns: dict[str, list[dict[str, Any]]] = {name: [] for name in starts}
+        limits = [limit(png, plan.seconds / 2, AUTO)]
+        for name in track([*starts] * plan.rounds, "Benchmark"):
+            with starts[name](_first(png)) as running:
+                # The most first, so that everybody is warm for one request at a time.
+                load = {
+                    connections: send(running, png, connections, plan.seconds, plan.warm_up)
+                    for connections in reversed(plan.connections)
+                }
+                turns[name].append(
+                    {
+                        "load": {str(c): load[c] for c in plan.connections},
+                        "start_seconds": running.start_seconds,
+                        "resident_mb": resident_mb(running.process),
+                    }
+                )
+        limits.append(limit(png, plan.seconds / 2, AUTO))
+        with services.own(_first(png)) as running:
+            extras = _extras(running, png, jpeg, plan)
+        engines = [limit(png, plan.seconds / 2, engine) for engine in ENGINES if plan.thorough]
     return {
-        "rate": answered / seen.seconds,
-        "p50": p50,
-        "p95": p95,
-        "p99": p99,
-        "errors": len(seen.errors),
+        "machine": machine(),
+        "engine": limits[0]["engine"],
+        "images": origin,
+        "peer_settings": {
+            name: f"{setting.workers} workers, {setting.threads} threads"
+            for name, setting in settings.items()
+        },
+        "services": medians(turns),
+        "limit": {figure: median(limits, figure) for figure in ("rate", "milliseconds")},
+        "engines": engines,
+        **extras,
     }
 
 
-def _extras(
-    running: RunningService, png: Path, jpeg: Path, plan: Plan, advance: Callable[[], None]
-) -> dict[str, Any]:
+def _best_setting(peer: Peer, images: Path, plan: Plan) -> Setting:
+    """Try one worker with a thread for each core, and the other way round, at 16 connections."""
+    cores = joblib.cpu_count()
+    settings = (Setting(1, cores), Setting(cores, 1))
+    if not plan.thorough:
+        return settings[0]
+    rates = {}
+    for setting in settings:
+        with peer(setting, _first(images)) as running:
+            rates[setting] = send(running, images, 16, plan.seconds, plan.warm_up)["rate"]
+    return max(rates, key=lambda setting: rates[setting])
+
+
+def _extras(running: RunningService, png: Path, jpeg: Path, plan: Plan) -> dict[str, Any]:
     """Measure what only the service itself is asked for."""
     formats: dict[str, list[float]] = {"PNG": [], "JPEG": []}
     for _ in range(2):
         for name, images in (("PNG", png), ("JPEG", jpeg)):
-            formats[name].append(_load(running, images, 16, plan)["rate"])
-    advance()
-    soak = {
-        "connections": max(plan.connections),
-        "seconds": plan.soak,
-        **_load(running, png, max(plan.connections), plan, plan.soak),
+            formats[name].append(send(running, images, 16, plan.seconds, plan.warm_up)["rate"])
+    connections = max(plan.connections)
+    soak = send(running, png, connections, plan.soak, plan.warm_up)
+    return {
+        "formats": formats,
+        "soak": {"connections": connections, "seconds": plan.soak, **soak},
+        "form": _form(running, png, plan.rounds),
     }
-    advance()
-    return {"formats": formats, "soak": soak, "form": _form(running, png, plan, advance)}
 
 
-def _form(
-    running: RunningService, images: Path, plan: Plan, advance: Callable[[], None]
-) -> dict[str, float]:
+def _form(running: RunningService, images: Path, rounds: int) -> dict[str, float]:
     """Time one form of many images, and as many requests of one image on one connection."""
     files = sorted(images.iterdir())
     chosen = [files[i % len(files)].read_bytes() for i in range(FORM)]
@@ -228,7 +150,7 @@ def _form(
     as_form, one_by_one = [], []
     with requests.Session() as session:
         session.headers.update(running.headers)
-        for _ in range(plan.rounds):
+        for _ in range(rounds):
             began = time.perf_counter()
             answer = session.post(running.url, data=form, headers={"Content-Type": content_type})
             answer.raise_for_status()
@@ -237,7 +159,6 @@ def _form(
             for image in chosen:
                 session.post(running.url, data=image).raise_for_status()
             one_by_one.append(time.perf_counter() - began)
-    advance()
     return {"images": FORM, "seconds": min(as_form), "one_by_one_seconds": min(one_by_one)}
 
 

@@ -5,34 +5,36 @@
 Writes ``docs/reports/cost.md``, a plot, and the figures as JSON.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from rich.progress import Progress
+from rich.progress import track
 
 from handler.engines import AUTO
-from handler.whole_file import write_whole
 from scripts.benchmarking.cost_report import page, plot
 from scripts.benchmarking.drawn_slides import write_slide
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb
 from scripts.errors import ScriptError
-from scripts.paths import REPORTS, ROOT, add_data_argument
+from scripts.paths import ROOT
+from scripts.reports import command_line, report
 from scripts.training.breakhis import FIELD_SIZE
 from serve.drawn_tissue import draw_field
 
-IMAGES, WORKERS = (100, 1_000, 10_000), (1, 2)
+IMAGES = (100, 1_000, 10_000)
+# Engines, and how many processes score.
+WAYS = (("local", 1), ("local", 2), ("ray", 2))
+# Fields across and down.
 SLIDE = (32, 32)
 LIMIT_SECONDS = 3.0
 # Between two looks at the memory, which take 20 milliseconds.
@@ -43,41 +45,16 @@ DRAWN = 32
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add_data_argument(parser)
-    parser.add_argument("--out", type=Path, default=REPORTS, help="folder for what is written")
-    args = parser.parse_args()
-    try:
-        results = measure(args.data, IMAGES, WORKERS, SLIDE, LIMIT_SECONDS)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
-    write_whole(args.out / "cost.json", json.dumps(results, indent=1).encode())
-    write_whole(args.out / "cost.svg", plot(results))
-    write_whole(args.out / "cost.md", page(results).encode())
-    print(page(results))
+    report("cost", command_line(__doc__), lambda args: measure(args.data), page, plot)
 
 
-def measure(
-    data: Path,
-    images: Sequence[int],
-    workers: Sequence[int],
-    slide: tuple[int, int],
-    limit_seconds: float,
-) -> dict[str, Any]:
+def measure(data: Path) -> dict[str, Any]:
     """Score a slide and archives of growing size by the command line, and the limit in between.
 
     Parameters
     ----------
     data : Path
         Folder of the data set; fields are drawn where there is none.
-    images : sequence of int
-        Sizes of the archives.
-    workers : sequence of int
-        How many processes score.
-    slide : tuple of 2 int
-        Fields across and down.
-    limit_seconds : float
-        How long the machine's limit is measured each time.
 
     Returns
     -------
@@ -88,35 +65,29 @@ def measure(
         with its size, ``bytes``, ``fields``, ``seconds`` and ``resident_mb``; and what was
         measured on.
     """
-    with tempfile.TemporaryDirectory() as folder, Progress() as progress:
+    with tempfile.TemporaryDirectory() as folder:
         png, _, origin = write_images(data, Path(folder))
-        task = progress.add_task(
-            "Cost", total=(len(workers) + 1) * sum(images) + slide[0] * slide[1]
-        )
-        slide_figures = _slide(slide, Path(folder) / "slide.tif")
-        progress.advance(task, slide_figures["fields"])
+        archives = {size: _archive(png, size, Path(folder) / str(size)) for size in IMAGES}
+        slide = _slide(Path(folder) / "slide.tif")
         runs = []
-        before = limit(png, limit_seconds, AUTO)["rate"]
-        for size in images:
-            archive = _archive(png, size, Path(folder) / str(size))
-            for engine, processes in [("local", n) for n in workers] + [("ray", max(workers))]:
-                out = Path(folder) / f"{engine}-{processes}-{size}.parquet"
-                options = ["--out", str(out), "--workers", str(processes)]
-                options += ["--ray", "local"] if engine == "ray" else []
-                seconds, peak = _run(["score", str(archive), *options])
-                after = limit(png, limit_seconds, AUTO)["rate"]
-                runs.append(
-                    {
-                        "engine": engine,
-                        "images": size,
-                        "workers": processes,
-                        "seconds": seconds,
-                        "resident_mb": peak,
-                        "limit": (before + after) / 2,
-                    }
-                )
-                before = after
-                progress.advance(task, size)
+        before = limit(png, LIMIT_SECONDS, AUTO)["rate"]
+        for size, (engine, processes) in track([*product(IMAGES, WAYS)], "Cost"):
+            out = Path(folder) / f"{engine}-{processes}-{size}.parquet"
+            options = ["--out", str(out), "--workers", str(processes)]
+            options += ["--ray", "local"] if engine == "ray" else []
+            seconds, peak = _run(["score", str(archives[size]), *options])
+            after = limit(png, LIMIT_SECONDS, AUTO)["rate"]
+            runs.append(
+                {
+                    "engine": engine,
+                    "images": size,
+                    "workers": processes,
+                    "seconds": seconds,
+                    "resident_mb": peak,
+                    "limit": (before + after) / 2,
+                }
+            )
+            before = after
         sizes = [path.stat().st_size for path in png.iterdir()]
     return {
         "machine": machine(),
@@ -124,7 +95,7 @@ def measure(
         "distinct": len(sizes),
         "bytes": float(np.mean(sizes)),
         "runs": runs,
-        "slide": slide_figures,
+        "slide": slide,
     }
 
 
@@ -137,9 +108,9 @@ def _archive(images: Path, size: int, folder: Path) -> Path:
     return folder
 
 
-def _slide(grid: tuple[int, int], path: Path) -> dict[str, Any]:
+def _slide(path: Path) -> dict[str, Any]:
     """Draw a slide that is all tissue, and score it."""
-    columns, rows = grid
+    columns, rows = SLIDE
     drawn = [draw_field(seed) for seed in range(DRAWN)]
     across, down = FIELD_SIZE
     width, height = columns * across, rows * down

@@ -99,7 +99,12 @@ class Api:
         return response
 
     def _attempt(
-        self, method: str, path: str, headers: dict | None, token: str, request: dict
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        token: str,
+        request: dict[str, Any],
     ) -> requests.Response:
         headers = {**(headers or {}), "Authorization": f"Bearer {token}"}
         request = {"timeout": self._timeout, **request}

@@ -21,7 +21,7 @@ from serve.settings import Settings
 
 DRAIN_SECONDS = 120
 
-Step = Callable[[str], AbstractContextManager]
+Step = Callable[[str], AbstractContextManager[object]]
 
 
 def deploy(settings: Settings, name: str | Path, step: Step) -> str:

@@ -1,6 +1,7 @@
 """Draws fields that look roughly like H&E-stained tissue, from a seed."""
 
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ def draw_field(seed: int, width: int = 700, height: int = 460) -> np.ndarray:
     return np.clip(field + rng.normal(0, 2, field.shape), 0, 255).astype(np.uint8)
 
 
-def encode(pixels: np.ndarray, format: str = "PNG", **options) -> bytes:
+def encode(pixels: np.ndarray, format: str = "PNG", **options: Any) -> bytes:
     """Encode a picture in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format, **options)

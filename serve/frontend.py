@@ -65,7 +65,7 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def launch(settings: Settings) -> subprocess.Popen:
+def launch(settings: Settings) -> subprocess.Popen[bytes]:
     """Start the front end, which starts the worker by itself.
 
     Its console is that of the calling process.

@@ -1,7 +1,7 @@
 """Command line: build versions of the model, and change what a running service serves."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from handler import MANIFEST
+from handler import MANIFEST, MODEL_NAME
 from serve import deploy
 from serve.archive import Archive, build
 from serve.management import Management, Version
 from serve.probe import probe
-from serve.settings import MODEL_NAME, MODEL_STORE, Settings
+from serve.settings import MODEL_STORE, Settings
 
 app = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="List, register, test, switch and scale versions.")
@@ -39,7 +39,7 @@ class Steps:
             console=Console(stderr=True),
         )
 
-    def __enter__(self) -> Callable:
+    def __enter__(self) -> deploy.Step:
         self._progress.start()
         return self._step
 

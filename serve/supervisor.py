@@ -65,7 +65,7 @@ def supervise(settings: Settings) -> int:
         end(_below())
 
 
-def _watch(frontend: subprocess.Popen, management: Management, *, restarted: bool) -> bool:
+def _watch(frontend: subprocess.Popen[bytes], management: Management, *, restarted: bool) -> bool:
     """Return when the front end has ended or is of no use: whether the model was ever ready."""
     ready = False
     answered = asked = time.monotonic()

@@ -149,7 +149,7 @@ class TorchServe:
         (settings.run_dir / "logs").mkdir(exist_ok=True)
         settings.key_file.unlink(missing_ok=True)
 
-    def _spawn(self) -> subprocess.Popen:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         with self._console.open("wb") as console:
             process = subprocess.Popen(
                 arguments(self.settings),
@@ -165,7 +165,7 @@ class TorchServe:
         write_whole(self._state_file, json.dumps(state).encode())
         return process
 
-    def _wait_until_ready(self, process: subprocess.Popen) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         management = Management.from_settings(self.settings)
         deadline = time.monotonic() + START_SECONDS
         try:

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bulk.errors import OutputUnusable
 from bulk.images import table
@@ -193,6 +194,6 @@ class ScoringState:
         )
 
 
-def _row(stored: tuple) -> Row:
+def _row(stored: tuple[Any, ...]) -> Row:
     row = dict(zip(SCHEMA.names, stored, strict=True))
     return Row.from_columns({**row, "warnings": json.loads(row["warnings"])})

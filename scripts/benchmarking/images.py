@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import cv2
-
 from handler.images import read_field
 from scripts.errors import DataSetError
 from scripts.training.breakhis import FIELD_SIZE, BreakHis
@@ -30,11 +28,9 @@ def write_images(data: Path, folder: Path) -> tuple[Path, Path, str]:
     except DataSetError:
         pngs = [encode(draw_field(seed)) for seed in range(N_IMAGES)]
         origin = "drawn fields"
-    for kind in ("png", "jpeg"):
+    jpegs = [encode(read_field(png).pixels, "JPEG", quality=95) for png in pngs]
+    for kind, images in (("png", pngs), ("jpeg", jpegs)):
         (folder / kind).mkdir()
-    for i, png in enumerate(pngs):
-        (folder / "png" / f"{i:02}.png").write_bytes(png)
-        pixels = cv2.cvtColor(read_field(png).pixels, cv2.COLOR_RGB2BGR)
-        _, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
-        (folder / "jpeg" / f"{i:02}.jpg").write_bytes(jpeg.tobytes())
+        for i, image in enumerate(images):
+            (folder / kind / f"{i:02}.{kind}").write_bytes(image)
     return folder / "png", folder / "jpeg", origin

@@ -5,34 +5,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from scripts.benchmarking.services import RunningService
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """What came of a load.
-
-    Attributes
-    ----------
-    seconds : float
-        How long was measured.
-    milliseconds : list of float
-        From a request to its end, of every request.
-    errors : list of str
-        What those that failed were answered.
-    statuses : dict of str to int
-        How many requests got which HTTP status; 0 where the connection failed.
-    """
-
-    seconds: float
-    milliseconds: list[float]
-    errors: list[str]
-    statuses: dict[str, int]
 
 
 def send(
@@ -43,7 +23,7 @@ def send(
     warm_up: float,
     *,
     rate: float | None = None,
-) -> LoadResult:
+) -> dict[str, Any]:
     """Send image after image.
 
     Parameters
@@ -57,6 +37,13 @@ def send(
     rate : float, optional
         Requests a second, of all connections together; else each connection sends again as
         soon as it has its answer.
+
+    Returns
+    -------
+    dict
+        ``offered`` and ``rate``: requests a second that were sent, and that were answered with
+        200. ``p50``, ``p95`` and ``p99`` in milliseconds, of all. ``statuses``: how many got
+        which HTTP status, 0 where the connection failed; ``errors``: how many not 200.
 
     Raises
     ------
@@ -89,4 +76,13 @@ def send(
         )
         if not report.exists():
             raise ScriptError(f"Locust failed. It said last:\n{finished.stderr[-2000:]}")
-        return LoadResult(**json.loads(report.read_text("utf-8")))
+        seen = json.loads(report.read_text("utf-8"))
+    total, answered = sum(seen["statuses"].values()), seen["statuses"].get("200", 0)
+    p50, p95, p99 = np.percentile(seen["milliseconds"] or [np.nan], (50, 95, 99)).tolist()
+    return {
+        "offered": total / seen["seconds"],
+        "rate": answered / seen["seconds"],
+        **{"p50": p50, "p95": p95, "p99": p99},
+        "statuses": seen["statuses"],
+        "errors": total - answered,
+    }

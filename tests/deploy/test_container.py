@@ -96,9 +96,14 @@ def variables(image) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def settings(image, variables) -> Settings:
-    ports = (variables[f"BREAKHIS_{name}_PORT"] for name in ("INFERENCE", "MANAGEMENT", "METRICS"))
-    run_dir = Path(variables["BREAKHIS_RUN_DIR"])
-    return Settings(*map(int, ports), image / "model_store", run_dir, open_to_network=True)
+    return Settings(
+        inference_port=int(variables["BREAKHIS_INFERENCE_PORT"]),
+        management_port=int(variables["BREAKHIS_MANAGEMENT_PORT"]),
+        metrics_port=int(variables["BREAKHIS_METRICS_PORT"]),
+        model_store=image / "model_store",
+        run_dir=Path(variables["BREAKHIS_RUN_DIR"]),
+        open_to_network=True,
+    )
 
 
 def probe(kind: str, settings: Settings, image: Path, variables: dict[str, str]) -> bool:

@@ -11,6 +11,8 @@ from serve.drawn_tissue import draw_field, encode
 from serve.settings import Settings
 from tests.conftest import ROOT
 
+# Gradio's API page asks for these two, which are off; browsers count the refusal as an error.
+NOT_OFFERED = ("/monitoring/summary", "/gradio_api/mcp/schema")
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
@@ -34,7 +36,7 @@ class Visitor:
         self.page.get_by_text("No image yet").wait_for()
 
     def _note(self, said) -> None:
-        if said.type == "error":
+        if said.type == "error" and not said.location["url"].endswith(NOT_OFFERED):
             self._errors.append(said.text)
 
     def open(self, tab: str) -> None:

@@ -140,7 +140,7 @@ def test_what_is_missing_altered_or_foreign_is_named(original, tmp_path):
 
 
 def test_the_table_covers_the_full_set():
-    counts = defaultdict(int)
+    counts: defaultdict[tuple[int, bool], int] = defaultdict(int)
     for line in CHECKSUMS.read_text().splitlines():
         group, count, digest = line.split("\t")
         assert len(digest) == 64

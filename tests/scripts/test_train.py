@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_model_and_figures_and_another_does_not(
 
 
 def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, monkeypatch):
-    fitted = []
+    fitted: list[str] = []
     fit = Run._fit
 
     def counted(self, training, seed, folder, on_step):
@@ -145,7 +145,11 @@ def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, mo
         train(data, weights, RECIPE, PLAN, **where)
     assert not where["destination"].exists()
 
-    monkeypatch.setattr(Run, "_fit", lambda *a: fitted.append(a[3].name) or fit(*a))
+    def watched(self, training, seed, folder, on_step):
+        fitted.append(folder.name)
+        return fit(self, training, seed, folder, on_step)
+
+    monkeypatch.setattr(Run, "_fit", watched)
     train(data, weights, RECIPE, PLAN, **where)
     assert fitted == [f"repetition{r}-fold{k}of2" for r in (0, 1) for k in (0, 1)] + ["all"]
     for name, digest in digests(where["destination"]).items():
@@ -208,8 +212,8 @@ def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisio
             for text in (svg.decode(), (MODEL_STORE / PLOTS / name).read_text())
         )
         assert NUMBER.sub("number", drawn) == NUMBER.sub("number", committed)
-        places = [list(map(float, NUMBER.findall(text))) for text in (drawn, committed)]
-        assert np.allclose(*places, rtol=0, atol=1e-3), name  # of a point
+        one, other = (list(map(float, NUMBER.findall(text))) for text in (drawn, committed))
+        assert np.allclose(one, other, rtol=0, atol=1e-3), name  # of a point
 
 
 def test_the_committed_model_is_small_enough_for_git():

@@ -58,9 +58,9 @@ def test_refusals_carry_the_service_s_message(client: Client):
     with pytest.raises(ImageRefused, match="PNG, JPEG") as refusal:
         client.predict(b"no image")
     assert refusal.value.code == 400
-    with pytest.raises(RequestRefused, match="larger than the service accepts") as refusal:
+    with pytest.raises(RequestRefused, match="larger than the service accepts") as too_large:
         client.predict(bytes(65_000_000))
-    assert refusal.value.code == 413
+    assert too_large.value.code == 413
 
 
 def test_a_replaced_token_is_renewed_without_the_caller_noticing(service, client, field_png):

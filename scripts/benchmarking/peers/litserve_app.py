@@ -28,20 +28,12 @@ class Features(litserve.LitAPI):
 
     def decode_request(self, request: Request) -> Tensor:
         """Read the image."""
-        return resnet.read(request["image"].file.read())  # type: ignore[index]
-
-    def batch(self, inputs: list[Tensor]) -> Tensor:
-        """Stack a batch."""
-        return torch.stack(inputs)
+        return resnet.read(request["image"].file.read())
 
     @torch.inference_mode()
     def predict(self, x: Tensor) -> Tensor:
         """Compute the features."""
         return self._network(x)
-
-    def unbatch(self, output: Tensor) -> list[Tensor]:
-        """Take a batch apart."""
-        return list(output)
 
     def encode_response(self, output: Tensor) -> dict[str, Any]:
         """Answer with some features."""
