@@ -186,8 +186,9 @@ def test_patients_are_judged_as_on_the_page(tmp_path):
     ]
     first, second = summary.summarise([rows[:2], rows[2:]], RULE)
     assert (first.images, first.refused, first.rejected) == (4, 1, 1)
-    answers = [each.answer for each in rows[:3] if isinstance(each.answer, Prediction)]
-    assert first.score == score_patient(answers, RULE)
+    judged = [each.answer for each in rows[:3] if isinstance(each.answer, Prediction)]
+    assert first.score == score_patient(judged, RULE)
+    assert len(judged) == 3
     assert first.score.decision == 0.75
     assert second.score is None
     written = list(summary.write(tmp_path / "p.csv", summary.summarise([rows], RULE)))

@@ -96,11 +96,13 @@ def variables(image) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def settings(image, variables) -> Settings:
-    ports = (variables[f"BREAKHIS_{name}_PORT"] for name in ("INFERENCE", "MANAGEMENT", "METRICS"))
-    run_dir = Path(variables["BREAKHIS_RUN_DIR"])
-    inference, management, metrics = map(int, ports)
     return Settings(
-        inference, management, metrics, image / "model_store", run_dir, open_to_network=True
+        inference_port=int(variables["BREAKHIS_INFERENCE_PORT"]),
+        management_port=int(variables["BREAKHIS_MANAGEMENT_PORT"]),
+        metrics_port=int(variables["BREAKHIS_METRICS_PORT"]),
+        model_store=image / "model_store",
+        run_dir=Path(variables["BREAKHIS_RUN_DIR"]),
+        open_to_network=True,
     )
 
 

@@ -111,8 +111,9 @@ def test_odd_requests_get_no_5xx_and_leave_the_worker_as_it_was(pytestconfig, co
         return requests.post(f"{service.inference_url}/{api}/breakhis", timeout=60, **request)
 
     first = worker_of(service)
+    memory: list[int] = []
     statuses: Counter[int] = Counter()
-    memory, failed = [], {}
+    failed: dict[int, str] = {}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         responses = pool.map(send, range(count))
         for i, response in enumerate(track(responses, "Odd requests", count, console=console)):

@@ -3,11 +3,11 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
 from handler import RESEARCH_ONLY
 from scripts.benchmarking.drawn_slides import many, write_slide
@@ -102,10 +102,8 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
 def test_no_more_fields_are_judged_than_the_page_says():
     from gradio_ui.slide_tab import MAX_FIELDS, _spread
 
-    def spread(n: int) -> list[Any]:
-        return _spread(cast(Any, range(n)))
-
-    assert spread(10) == list(range(10))
-    chosen = spread(3 * MAX_FIELDS)
+    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * MAX_FIELDS)]
+    assert _spread(tiles[:10]) == tiles[:10]
+    chosen = _spread(tiles)
     assert len(set(chosen)) == MAX_FIELDS
-    assert (chosen[0], chosen[-1]) == (0, 3 * MAX_FIELDS - 1)
+    assert (chosen[0], chosen[-1]) == (tiles[0], tiles[-1])

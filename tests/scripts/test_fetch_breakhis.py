@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def test_what_is_missing_altered_or_foreign_is_named(original, tmp_path):
 
 
 def test_the_table_covers_the_full_set():
-    counts: Counter[tuple[int, bool]] = Counter()
+    counts: defaultdict[tuple[int, bool], int] = defaultdict(int)
     for line in CHECKSUMS.read_text().splitlines():
         group, count, digest = line.split("\t")
         assert len(digest) == 64

@@ -145,11 +145,11 @@ def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, mo
         train(data, weights, RECIPE, PLAN, **where)
     assert not where["destination"].exists()
 
-    def resumed(self, training, seed, folder, on_step):
+    def watched(self, training, seed, folder, on_step):
         fitted.append(folder.name)
         return fit(self, training, seed, folder, on_step)
 
-    monkeypatch.setattr(Run, "_fit", resumed)
+    monkeypatch.setattr(Run, "_fit", watched)
     train(data, weights, RECIPE, PLAN, **where)
     assert fitted == [f"repetition{r}-fold{k}of2" for r in (0, 1) for k in (0, 1)] + ["all"]
     for name, digest in digests(where["destination"]).items():
@@ -212,10 +212,8 @@ def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisio
             for text in (svg.decode(), (MODEL_STORE / PLOTS / name).read_text())
         )
         assert NUMBER.sub("number", drawn) == NUMBER.sub("number", committed)
-        of_drawn, of_committed = (
-            list(map(float, NUMBER.findall(text))) for text in (drawn, committed)
-        )
-        assert np.allclose(of_drawn, of_committed, rtol=0, atol=1e-3), name  # of a point
+        one, other = (list(map(float, NUMBER.findall(text))) for text in (drawn, committed))
+        assert np.allclose(one, other, rtol=0, atol=1e-3), name  # of a point
 
 
 def test_the_committed_model_is_small_enough_for_git():
