@@ -25,6 +25,7 @@ CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError),
     *(ValueError, OverflowError, NotImplementedError),
+    IndexError,  # of a member without a name
 )
 DELETED = "The upload was already deleted. Upload the file again."
 
