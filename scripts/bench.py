@@ -48,14 +48,14 @@ class Plan(NamedTuple):
 
 
 FULL = Plan(connections=(1, 4, 16, 64), rounds=2, seconds=8, warm_up=4, soak=60, thorough=True)
-QUICK = Plan(connections=(1, 16), rounds=1, seconds=2, warm_up=1, soak=3, thorough=False)
+QUICK = Plan(connections=(1, 16), rounds=1, seconds=1, warm_up=0.5, soak=1, thorough=False)
 
 
 def main() -> None:
     """Run the command line."""
     parser = command_line(__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="three minutes: peers at one setting, coarse figures"
+        "--quick", action="store_true", help="two minutes: peers at one setting, coarse figures"
     )
     report(
         "bench",

@@ -60,13 +60,15 @@ MARKS = {
     "slow": {"trained"},
 }
 # Tests that share a running service are one lane, which one process of pytest-xdist works
-# through. The longest comes first; all other tests keep to their modules.
+# through; all other tests keep to their modules.
 LANES = {
     "endangered": "faults",
     "page_url": "page",
     "torchserve_of_versions": "versions",
     "service": "api",
 }
+# The longest come first. In the very first most of the time is waited.
+FIRST = ["tokens", "faults", "page", "versions", "test_bench", "test_scoring", "test_train", "api"]
 # Threads of one test would only be in the way of the tests beside it.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
@@ -110,11 +112,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group(lane_of(item)))
 
 
+def rank(item: pytest.Item) -> tuple[int, bool, bool]:
+    """Tell how early a test is run, whatever pytest-randomly says."""
+    lane = lane_of(item)
+    return (
+        FIRST.index(lane) if lane in FIRST else len(FIRST),
+        # What these start or stop would have to be put right for the others of their lane. Any
+        # order is right, and this one the quickest.
+        "both" in item.fixturenames,
+        item.get_closest_marker("last") is not None,
+    )
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest lanes."""
-    order = [*LANES.values()]
-    items.sort(key=lambda item: order.index(lane) if (lane := lane_of(item)) in order else 99)
+    items.sort(key=rank)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from locust import FastHttpUser, constant, constant_throughput, events, task
 from locust.contrib.fasthttp import FastResponse
+from locust.env import Environment
 
 from scripts.benchmarking.services import body
 
@@ -40,17 +41,22 @@ class Sender(FastHttpUser):
 
 
 @events.test_start.add_listener
-def start(**_: Any) -> None:
-    """Set when the warm-up ends."""
+def start(environment: Environment, **_: Any) -> None:
+    """Set when the warm-up ends, and when all ends."""
     load["from"] = time.perf_counter() + load["warm_up"]
+    load["until"] = load["from"] + load["seconds"]
+    load["environment"] = environment
 
 
 @events.request.add_listener
 def keep(response_time: float, response: FastResponse, **_: Any) -> None:
-    """Keep what is answered after the warm-up."""
-    if time.perf_counter() >= load["from"]:
+    """Keep what is answered after the warm-up; the first answer after the time ends the test."""
+    now = time.perf_counter()
+    if now >= load["from"]:
         milliseconds.append(response_time)
         statuses[response.status_code] += 1
+    if now >= load["until"]:
+        load["environment"].runner.quit()
 
 
 @events.test_stopping.add_listener

@@ -14,6 +14,9 @@ from scripts.benchmarking.services import RunningService
 from scripts.errors import ScriptError
 from scripts.paths import ROOT
 
+# That the first answer may take.
+MOST_SECONDS = 120
+
 
 def send(
     running: RunningService,
@@ -58,6 +61,7 @@ def send(
             "as_form": running.as_form,
             "images": str(images),
             "warm_up": warm_up,
+            "seconds": seconds,
             "rate": rate and rate / connections,
             "report": str(report),
         }
@@ -66,7 +70,8 @@ def send(
                 *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
                 *("-f", str(ROOT / "scripts" / "benchmarking" / "locustfile.py")),
                 *("--users", str(connections), "--spawn-rate", str(connections)),
-                *("--run-time", f"{warm_up + seconds:.0f}s", "--stop-timeout", "0"),
+                # It ends by itself, unless nothing answers.
+                *("--run-time", f"{MOST_SECONDS + seconds:.0f}s", "--stop-timeout", "0"),
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "BENCHMARK_LOAD": json.dumps(settings)},

@@ -203,6 +203,7 @@ def test_a_token_is_still_wanted_where_the_network_is_not_let_in(service, field_
         requests.get(f"http://{ELSEWHERE}:{service.inference_port}/ping", timeout=5)
 
 
+@pytest.mark.last
 def test_told_to_end_it_gives_the_last_answers_and_has_written_nothing_elsewhere(
     process, predictions, settings, image, field_png
 ):
@@ -235,6 +236,7 @@ def test_told_to_end_it_gives_the_last_answers_and_has_written_nothing_elsewhere
     assert files(image) == before
 
 
+@pytest.mark.last
 def test_told_to_end_while_it_starts_it_leaves_nothing(processes, settings, image, variables):
     if processes:
         processes[-1].terminate()

@@ -17,14 +17,14 @@ def snippets(page_url) -> dict[str, str]:
     return {name: each["code_snippets"]["python"] for name, each in endpoints.items()}
 
 
-def test_it_lists_both_endpoints_and_asks_no_other_host(visitor, screenshot):
-    visitor.page.get_by_role("button", name="Use via API").click()
-    panel = visitor.page.locator(".api-docs")
+def test_it_lists_both_endpoints_and_asks_no_other_host(desktop, screenshot):
+    desktop.page.get_by_role("button", name="Use via API").click()
+    panel = desktop.page.locator(".api-docs")
     for name, description in DESCRIPTIONS.items():
         panel.get_by_text(name, exact=True).first.wait_for()
         panel.get_by_text(description).first.wait_for()
     assert "handle_file('field.png')" in panel.inner_text()
-    screenshot(visitor, "api")
+    screenshot(desktop, "api")
 
 
 def test_the_snippets_work_when_pasted(snippets, page_url, client, field_file):

@@ -28,8 +28,11 @@ from tests.serve.conftest import run
 
 @pytest.fixture
 def aging(archive):
-    """A service with tokens of one minute."""
-    with running(token_minutes=1) as settings:
+    """A service with tokens that expire soon.
+
+    After two minutes: within the last of them, every program would renew them all the time.
+    """
+    with running(token_minutes=2) as settings:
         key = json.loads(settings.key_file.read_text())["inference"]["key"]
         headers = {"Authorization": f"Bearer {key}"}
         assert requests.get(f"{settings.inference_url}/ping", headers=headers).status_code == 200
@@ -208,7 +211,7 @@ def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):
 
 @pytest.mark.xdist_group("tokens")  # other tests run while this one waits
 def test_expired_tokens_start_to_stop(aging, field_png):
-    """With real tokens of one minute: refused once expired, and renewed by the client."""
+    """With real tokens: refused once expired, and renewed by the client."""
     entry = json.loads(aging.key_file.read_text())["inference"]
     ping = f"{aging.inference_url}/ping"
     headers = {"Authorization": f"Bearer {entry['key']}"}
