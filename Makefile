@@ -22,9 +22,9 @@ check: $(VENV)/installed-dev
 quick-tests: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not (service or browser or ray or slow)"
 
-# Four at a time, because most wait for a service most of the time.
+# Three at a time: while some wait for a service, others work.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations 20
 
 # Damaged images and odd requests, as many as show that nothing breaks or grows.
 fuzz: $(VENV)/installed-dev

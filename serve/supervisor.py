@@ -117,8 +117,9 @@ def end(processes: list[psutil.Process]) -> None:
 
 def _is_gone(process: psutil.Process) -> bool:
     try:
-        # Whoever started a process that has ended may still ask for its exit code.
-        return process.status() == psutil.STATUS_ZOMBIE
+        # Whoever started a process that has ended may still ask for its exit code. While other
+        # threads than the first are still ending, its ports are taken.
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 
