@@ -182,6 +182,13 @@ def test_memory_is_counted_by_mode_depth_and_decoder(less, more):
     assert few < many
 
 
+def test_more_pixels_than_the_limit_are_refused_and_as_many_are_not():
+    field = encode(np.zeros((100, 200, 3), np.uint8))
+    assert read_field(field, Limits(max_pixels=20_000)).pixels.shape == (100, 200, 3)
+    with pytest.raises(ImageTooLarge, match=r"200 x 100 pixels; the limit is 19,999 pixels"):
+        read_field(field, Limits(max_pixels=19_999))
+
+
 def test_40_million_pixels_of_rgb_are_allowed_in_every_format():
     for name in ("PNG 16-bit RGB", "TIFF 16-bit RGB", "WEBP RGB", "JPEG progressive", "BMP RGB"):
         with Image.open(io.BytesIO(VARIANTS[name].data)) as image:
