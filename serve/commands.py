@@ -44,6 +44,13 @@ def serve(
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("Starting TorchServe, which takes some seconds ...", flush=True)
     service.start()
+    if background:
+        _tell(settings)
+    else:
+        _stay(service)
+
+
+def _tell(settings: Settings) -> None:
     print(
         f"Inference   {settings.inference_url}\n"
         f"Management  {settings.management_url}\n"
@@ -52,12 +59,11 @@ def serve(
         f"{RESEARCH_ONLY}",
         flush=True,
     )
-    if not background:
-        _stay(service)
 
 
 def _stay(service: TorchServe) -> None:
     try:
+        _tell(service.settings)
         service.wait()
     except (KeyboardInterrupt, SystemExit) as told:
         try:

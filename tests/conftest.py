@@ -73,6 +73,9 @@ FIRST = ["tokens", "faults", "page", "versions", "test_bench", "test_scoring", "
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+# A shell ignores Ctrl-C for what it runs in the background, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test asserts how long something takes, and on a new machine Hypothesis needs seconds for its
 # tables of Unicode before the first text.
 hypothesis_settings.register_profile(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import DataSetError, DownloadError
-from scripts.fetch_breakhis import CHECKSUMS, fetch, verify
+from scripts.fetch_breakhis import CHECKSUMS, fetch, unpack, verify
 from scripts.training.breakhis import EXPECTED_COUNTS, FieldImage
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
@@ -114,6 +114,18 @@ def test_a_damaged_archive_is_refused(original, tmp_path):
     with pytest.raises(DownloadError, match="damaged"):
         fetch(tmp_path, "http://127.0.0.1:9/nowhere", original / "sums.tsv")
     assert not (tmp_path / "BreaKHis_v1").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/outside.png", "BreaKHis_v1/link.png"])
+def test_what_leads_out_of_the_archive_is_not_unpacked(tmp_path, name):
+    with tarfile.open(tmp_path / "BreaKHis_v1.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo(name)
+        if "link" in name:
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(member)
+    with pytest.raises(DownloadError, match="is no file of the data set"):
+        unpack(tmp_path / "BreaKHis_v1.tar.gz", tmp_path / "data" / "BreaKHis_v1")
+    assert [path.name for path in tmp_path.rglob("*.png")] == []
 
 
 def test_no_network_says_where_to_put_the_file(tmp_path):
