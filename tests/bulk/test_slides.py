@@ -230,6 +230,14 @@ def test_a_slide_of_one_level_has_the_same_overview(tmp_path):
     assert np.abs(left.astype(int) - right).mean() < 1
 
 
+def test_the_last_row_and_column_of_tiles_may_reach_beyond_the_slide(tmp_path):
+    regions = {(700, 460): draw_field(1)[:140, :300]}
+    path = write_slide(tmp_path / "slide.tiff", (1000, 600), regions)
+    with Slide.open(path, FIELD) as slide:
+        (tile,) = find_tiles(slide, slide.overview(), 0.05)
+    assert tile == Tile(1, 1, 700, 460, 700, 460)
+
+
 def test_what_can_t_be_used_is_said(tmp_path):
     field = tmp_path / "field.png"
     field.write_bytes(encode(draw_field(1)))
@@ -301,7 +309,9 @@ def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path):
     )
     seen = b""
     while b"/200" not in seen or b" 0/200" in seen[-300:]:
-        seen += os.read(process.stderr.fileno(), 10_000)
+        read = os.read(process.stderr.fileno(), 10_000)
+        assert read, "it ended before it was interrupted"
+        seen += read
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 1
