@@ -94,7 +94,8 @@ def report(
         results = measure(args)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
+    text = page(results)
     write_whole(args.out / f"{name}.json", json.dumps(results, indent=1).encode())
     write_whole(args.out / f"{name}.svg", plot(results))
-    write_whole(args.out / f"{name}.md", page(results).encode())
-    print(page(results))
+    write_whole(args.out / f"{name}.md", text.encode())
+    print(text)

@@ -39,7 +39,7 @@ from serve.torchserve import TorchServe
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# There a missing browser is a fault of the set-up, and no reason to skip.
+# On CI a missing browser is a fault of the set-up, and no reason to skip.
 ON_CI = bool(os.environ.get("CI"))
 
 # What a test takes from these fixtures tells what it starts.
