@@ -22,10 +22,14 @@ class Features(NamedTuple):
     vectors : ndarray of float32, shape (n, 512)
         Each is the mean over space of its map.
     maps : ndarray of float32, shape (n, 512, rows, columns)
+    textures : ndarray of float32, shape (n, 448)
+        The same means of the outputs of layer1, layer2 and layer3, which see less of the
+        tissue at once: its texture and scale.
     """
 
     vectors: np.ndarray
     maps: np.ndarray
+    textures: np.ndarray
 
 
 class Engine(Protocol):
@@ -80,9 +84,8 @@ class TorchEngine:
                 self._trunk(torch.from_numpy(fields[i : i + MAX_FORWARD]).to(self._device))
                 for i in range(0, len(fields), MAX_FORWARD)
             ]
-        vectors, maps = zip(*parts, strict=True)
         return Features(
-            torch.cat(vectors).float().cpu().numpy(), torch.cat(maps).float().cpu().numpy()
+            *(torch.cat(output).float().cpu().numpy() for output in zip(*parts, strict=True))
         )
 
 

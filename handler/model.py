@@ -156,7 +156,7 @@ class Model:
         landscapes = [_landscape(field.pixels) for field in fields]
         inputs = self._pool.map(self._input, landscapes)
         measures = self._pool.map(measure, landscapes)
-        vectors, maps = self.engine.extract(np.stack(list(inputs)))
+        vectors, maps, _ = self.engine.extract(np.stack(list(inputs)))
         decisions = self._svm.decision_function(vectors)
         checks = [
             check(seen, distance, self.tissue_limits, self.training_field)
@@ -206,7 +206,7 @@ class Model:
         decision : float
         """
         pixels = self._input(_landscape(field.pixels))
-        vectors, maps = self.engine.extract(pixels[None])
+        vectors, maps, _ = self.engine.extract(pixels[None])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision
 

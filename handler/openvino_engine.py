@@ -60,8 +60,7 @@ class OpenVinoEngine:
         answers: list[Features] = [None] * len(fields)  # type: ignore[list-item]
 
         def keep(request: ov.InferRequest, i: int) -> None:
-            vectors, maps = (request.get_output_tensor(k).data.copy() for k in (0, 1))
-            answers[i] = Features(vectors, maps)
+            answers[i] = Features(*(output.data.copy() for output in request.output_tensors))
 
         # One image that is left over would keep one thread busy and the others idle.
         left_over = len(fields) % self._threads == 1
@@ -72,8 +71,7 @@ class OpenVinoEngine:
         if left_over:
             self._alone.infer(fields[-1:])
             keep(self._alone, len(fields) - 1)
-        vectors, maps = zip(*answers, strict=True)
-        return Features(np.concatenate(vectors), np.concatenate(maps))
+        return Features(*(np.concatenate(output) for output in zip(*answers, strict=True)))
 
 
 class ActivationRanges:
@@ -95,7 +93,7 @@ class ActivationRanges:
 
     def watch(self, field: np.ndarray) -> None:
         """Take one field, of uint8 and shape (height, width, 3), into `maxima`."""
-        _, _, *activations = self._request.infer(field[None]).values()
+        activations = list(self._request.infer(field[None]).values())[-len(self.maxima) :]
         self.maxima = [
             max(highest, float(activation.max()))
             for highest, activation in zip(self.maxima, activations, strict=True)

@@ -23,6 +23,8 @@ except RuntimeError as error:
 from torchvision.models import resnet18
 
 N_FEATURES = 512
+# Channels of layer1, layer2 and layer3 together.
+N_TEXTURES = 64 + 128 + 256
 
 
 class Trunk(nn.Module):
@@ -44,8 +46,8 @@ class Trunk(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute features and the map they are the average of.
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute features, the map they are the average of, and the same of earlier layers.
 
         Parameters
         ----------
@@ -56,9 +58,15 @@ class Trunk(nn.Module):
         -------
         features : Tensor, shape (n, 512)
         feature_map : Tensor, shape (n, 512, ceil(height / 32), ceil(width / 32))
+        textures : Tensor, shape (n, 448)
+            The mean over space of what layer1, layer2 and layer3 give, one after the other.
         """
         net = self.resnet
         x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
         x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-        feature_map = net.layer4(net.layer3(net.layer2(net.layer1(x))))
-        return feature_map.mean(dim=(2, 3)), feature_map
+        textures = []
+        for layer in (net.layer1, net.layer2, net.layer3):
+            x = layer(x)
+            textures.append(x.mean(dim=(2, 3)))
+        feature_map = net.layer4(x)
+        return feature_map.mean(dim=(2, 3)), feature_map, torch.cat(textures, dim=1)

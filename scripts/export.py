@@ -76,7 +76,7 @@ class Graph(nn.Module):
         -------
         Tensor, shape (n, 2)
         """
-        features, _ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
+        features, *_ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
         scaled = (features - self.centre) / self.scale
         # |z - s|^2, multiplied out: the differences themselves would be n x s x 512 numbers.
         distance = (

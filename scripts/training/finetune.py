@@ -81,7 +81,7 @@ def fine_tune(
         )
         pixels = jitter_stain(torch.from_numpy(crops).float(), generator).to(device)
         malignant = torch.tensor([float(groups[k].malignant) for k in drawn], device=device)
-        features, _ = trunk(pixels)
+        features, *_ = trunk(pixels)
         logits = head(nn.functional.dropout(features, 0.3))[:, 0]
         smoothed = 0.9 * malignant + 0.05
         loss = nn.functional.binary_cross_entropy_with_logits(logits, smoothed)
