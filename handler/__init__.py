@@ -4,6 +4,12 @@ Self-contained: nothing here imports from the rest of the project, so the
 archive runs in any TorchServe that has its requirements.
 """
 
+import sys
+
+# OpenVINO keeps its books in the home folder and reports its use to an analytics service, unless
+# the package that does so can't be imported.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 # Said wherever a verdict is shown.
 RESEARCH_ONLY = (
     "Research software, not a medical device. It must not be used for diagnosis or treatment."

@@ -14,13 +14,14 @@ from handler import CARD, EVALUATION, MANIFEST, PLOTS
 from handler.decision import DecisionRule
 from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
-from handler.features import Engine, load_trunk
+from handler.features import Engine
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, resize
 from handler.manifest import TrainingField, read_file, read_manifest
 from handler.prediction import ModelId, Prediction, Verdict
 from handler.svm import Svm
 from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
+from handler.weights import Weights
 
 
 class Include(NamedTuple):
@@ -101,13 +102,12 @@ class Model:
                 f"The figures in {EVALUATION} are those of another model. Run scripts.evaluate."
             )
         preprocessing = manifest["preprocessing"]
-        trunk = load_trunk(weights, preprocessing["mean"], preprocessing["std"])
         return cls(
             identity,
             manifest,
             open_engine(
                 engine,
-                trunk,
+                Weights.read(weights, preprocessing["mean"], preprocessing["std"]),
                 size=(preprocessing["width"], preprocessing["height"]),
                 maxima=manifest["activation_maxima"],
                 device=device,

@@ -22,9 +22,8 @@ except RuntimeError as error:
 
 from torchvision.models import resnet18
 
-N_FEATURES = 512
-# Channels of layer1, layer2 and layer3 together.
-N_TEXTURES = 64 + 128 + 256
+from handler.errors import BadModel
+from handler.weights import NOT_OURS, Weights
 
 
 class Trunk(nn.Module):
@@ -46,6 +45,29 @@ class Trunk(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
+    @classmethod
+    def of(cls, weights: Weights) -> "Trunk":
+        """Build the trunk from its weights, for inference.
+
+        Raises
+        ------
+        BadModel
+            They are not those of a ResNet18.
+        """
+        trunk = cls(weights.mean, weights.std)
+        arrays = {name: torch.tensor(array) for name, array in weights.arrays.items()}
+        try:
+            trunk.resnet.load_state_dict(arrays)
+        except RuntimeError as error:
+            raise BadModel(NOT_OURS.format(error)) from error
+        return trunk.eval()
+
+    def weights(self) -> Weights:
+        """Return the weights as they are now, for any engine."""
+        arrays = {name: array.numpy(force=True) for name, array in self.resnet.state_dict().items()}
+        mean, std = ((values / 255).flatten().tolist() for values in (self.mean, self.std))
+        return Weights(arrays, mean, std)
+
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute features, the map they are the average of, and the same of earlier layers.
 
@@ -64,9 +86,9 @@ class Trunk(nn.Module):
         net = self.resnet
         x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
         x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-        textures = []
-        for layer in (net.layer1, net.layer2, net.layer3):
-            x = layer(x)
-            textures.append(x.mean(dim=(2, 3)))
-        feature_map = net.layer4(x)
-        return feature_map.mean(dim=(2, 3)), feature_map, torch.cat(textures, dim=1)
+        first = net.layer1(x)
+        second = net.layer2(first)
+        third = net.layer3(second)
+        textures = torch.cat([layer.mean(dim=(2, 3)) for layer in [first, second, third]], dim=1)
+        feature_map = net.layer4(third)
+        return feature_map.mean(dim=(2, 3)), feature_map, textures

@@ -1,12 +1,12 @@
 """How the model runs: the handler's part of ``model-config.yaml``."""
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import cv2
 import joblib
-import torch
 import yaml
 
 from handler.limits import Limits
@@ -66,8 +66,22 @@ class HandlerSettings:
         UnknownEngine, BadModel
             See `Model.open`.
         """
-        torch.set_num_threads(self.threads)
         # Images are worked on side by side; threads within one would only add to them.
         cv2.setNumThreads(1)
-        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        return Model.open(folder, device, engine=self.engine, threads=self.threads)
+        device = "cpu" if gpu is None or not _has_gpu() else f"cuda:{gpu}"
+        model = Model.open(folder, device, engine=self.engine, threads=self.threads)
+        if model.engine.name.startswith("torch"):
+            import torch  # noqa: PLC0415 # it takes seconds to import
+
+            torch.set_num_threads(self.threads)
+        return model
+
+
+def _has_gpu() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:  # no driver, so PyTorch need not be asked
+        return False
+    import torch  # noqa: PLC0415 # as above
+
+    return torch.cuda.is_available()

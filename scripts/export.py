@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from handler import MANIFEST
-from handler.features import load_trunk
 from handler.manifest import TrainingField
 from handler.prediction import CLASSES
 from handler.resnet import Trunk
 from handler.svm import Svm
+from handler.weights import Weights
 from handler.whole_file import write_whole
 from scripts.paths import MODEL_STORE
 
@@ -76,7 +76,7 @@ class Graph(nn.Module):
         -------
         Tensor, shape (n, 2)
         """
-        features, *_ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
+        features, _, _ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
         scaled = (features - self.centre) / self.scale
         # |z - s|^2, multiplied out: the differences themselves would be n x s x 512 numbers.
         distance = (
@@ -149,7 +149,7 @@ def build_graph(model: Path, manifest: dict[str, Any]) -> Graph:
     weights, svm = (
         (model / manifest["files"][part]["name"]).read_bytes() for part in ("weights", "svm")
     )
-    trunk = load_trunk(weights, preprocessing["mean"], preprocessing["std"])
+    trunk = Trunk.of(Weights.read(weights, preprocessing["mean"], preprocessing["std"]))
     return Graph(trunk, Svm.from_pickle(svm), rule["slope"], rule["intercept"]).eval()
 
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.progress import track
 
-from handler.features import TorchEngine
 from handler.images import read_field
 from handler.model import Include, Model
 from handler.openvino_engine import OpenVinoEngine
 from handler.prediction import ModelId, Prediction
 from handler.svm import Svm
+from handler.torch_engine import TorchEngine
 from scripts.errors import NoCheckpoints
 from scripts.paths import OUT_OF_FOLD
 from scripts.training.activation_ranges import activation_ranges
@@ -107,6 +107,6 @@ def fold_models(
     svm = Svm(classifier.shipped())
     reference, fast = (
         Model(identity, manifest, engine, svm, references, evaluation={}, card="", plots={})
-        for engine in (TorchEngine(trunk), OpenVinoEngine(trunk, size, 2, maxima))
+        for engine in (TorchEngine(trunk), OpenVinoEngine(trunk.weights(), size, 2, maxima))
     )
     return reference, fast

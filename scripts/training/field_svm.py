@@ -8,8 +8,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from handler.features import TorchEngine
-from handler.resnet import N_FEATURES, Trunk
+from handler.features import N_FEATURES
+from handler.resnet import Trunk
+from handler.torch_engine import TorchEngine
 from scripts.errors import DataSetError
 from scripts.training.augment import TYPICAL_SOFTENING_UM, mosaic, soften
 from scripts.training.breakhis import Sample, group_by_patient

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from handler.resnet import N_FEATURES, Trunk
+from handler.features import N_FEATURES
+from handler.resnet import Trunk
 from scripts.training.augment import jitter_stain, training_crop
 from scripts.training.breakhis import PatientGroup, Sample, group_by_patient
 from scripts.training.recipe import MEAN, STD, Recipe

@@ -8,15 +8,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from handler.errors import UnknownEngine
+from handler.engines import open_engine
+from handler.errors import BadModel, UnknownEngine
 from handler.features import Features
 from handler.images import Field, read_field, resize
 from handler.model import Include, Model
 from handler.prediction import Prediction
+from handler.weights import Weights
 from scripts.paths import MODEL_STORE, SHARED
 from scripts.training.breakhis import BreakHis
+from scripts.training.recipe import MEAN, STD
 from serve.drawn_tissue import draw_field
+from tests.conftest import ROOT
 
 # Of the 8-bit engine: length of the features' difference, over that of the reference's
 # features; and how near to a limit of the rule a decision must be for its label or
@@ -110,6 +115,37 @@ def test_without_openvino_the_reference_answers_and_one_line_says_so(monkeypatch
     assert model.classify(drawn()[:1])[0].label in ("benign", "malignant")
 
 
+def test_the_fast_engine_imports_neither_pytorch_nor_scikit_learn():
+    code = """if True:
+        import sys
+        from handler.images import Field
+        from handler.settings import HandlerSettings
+        from scripts.paths import MODEL_STORE
+        from serve.drawn_tissue import draw_field
+        model = HandlerSettings.read().open_model(MODEL_STORE, gpu=0)
+        assert model.classify([Field(draw_field(0))])
+        slow = {"torch", "torchvision", "sklearn"} & set(sys.modules)
+        assert not slow or model.engine.name.startswith("torch")"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("engine", ["torch-fp32", "openvino-int8"])
+def test_weights_of_another_network_are_refused(engine):
+    weights = load_file(MODEL_STORE / "weights.safetensors")
+    without = {name: array for name, array in weights.items() if not name.startswith("layer4.1")}
+    wrong = {**weights, "layer2.1.conv1.weight": weights["layer3.1.conv1.weight"]}
+    for arrays in (without, wrong):
+        with pytest.raises(BadModel, match="ResNet18"):
+            open_engine(
+                engine,
+                Weights(arrays, MEAN, STD),
+                size=(96, 64),
+                maxima=[1.0] * 16,
+                device="cpu",
+                threads=1,
+            )
+
+
 def test_an_engine_that_is_none_is_refused():
     with pytest.raises(UnknownEngine, match="openvino-int8"):
         Model.open(MODEL_STORE, engine="fast")
@@ -118,7 +154,7 @@ def test_an_engine_that_is_none_is_refused():
 @pytest.mark.slow
 def test_openvino_reports_nothing_to_its_maker(tmp_path):
     """It keeps its books on that in the home folder."""
-    code = "import handler.openvino_engine as e, sys; sys.exit(e.ov.convert_model is None)"
+    code = "import handler.openvino_engine"
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**environment, "HOME": str(tmp_path)}

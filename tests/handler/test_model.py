@@ -65,7 +65,7 @@ def test_an_answer_does_not_depend_on_its_batch(model):
 
 
 def test_more_fields_than_one_forward_pass_takes(model, monkeypatch):
-    monkeypatch.setattr("handler.features.MAX_FORWARD", 2)
+    monkeypatch.setattr("handler.torch_engine.MAX_FORWARD", 2)
     fields = [Field(draw_field(seed)) for seed in range(5)]
     in_pieces = [answer.decision for answer in model.classify(fields)]
     monkeypatch.undo()

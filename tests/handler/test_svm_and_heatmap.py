@@ -1,4 +1,5 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from handler.decision import DecisionRule
+from handler.errors import BadModel
 from handler.heatmap import grad_cam, overlay
 from handler.svm import Svm
 
@@ -19,6 +21,25 @@ def svm() -> Svm:
     vectors = rng.gamma(2, 1, (60, 512)).astype(np.float32)
     labels = (vectors[:, :20].mean(1) > 2).astype(int)
     return Svm(make_pipeline(StandardScaler(), SVC(C=3)).fit(vectors, labels))
+
+
+def test_a_pickled_svm_decides_as_scikit_learn_does(svm):
+    vectors = np.random.default_rng(5).gamma(2, 1, (9, 512))
+    read = Svm.from_pickle(pickle.dumps(svm.pipeline))
+    expected = svm.pipeline.decision_function(vectors)
+    assert np.ptp(expected) > 0.01
+    assert np.allclose(read.decision_function(vectors), expected, atol=1e-9)
+
+
+def test_a_pickle_of_something_else_never_runs(tmp_path):
+    marker = tmp_path / "it-ran"
+    for payload in (
+        b"cos\nsystem\n(S'touch " + str(marker).encode() + b"'\ntR.",
+        b"cnumpy.testing._private.utils\nrunstring\n(S'1/0'\n}tR.",
+    ):
+        with pytest.raises(BadModel, match=r"scripts\.train"):
+            Svm.from_pickle(payload)
+    assert not marker.exists()
 
 
 def decision_in_torch(svm: Svm, vectors: torch.Tensor) -> torch.Tensor:

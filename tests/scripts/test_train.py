@@ -16,6 +16,10 @@ from handler.decision import DecisionRule
 from handler.errors import BadModel
 from handler.images import Field, read_field
 from handler.model import Model
+from handler.openvino_engine import OpenVinoEngine
+from handler.resnet import Trunk
+from handler.torch_engine import TorchEngine
+from handler.weights import Weights
 from scripts.errors import NoCheckpoints
 from scripts.evaluate import evaluate
 from scripts.evaluation import plots
@@ -23,11 +27,12 @@ from scripts.evaluation.card import model_card
 from scripts.evaluation.figures import from_decisions
 from scripts.paths import MODEL_STORE, OUT_OF_FOLD
 from scripts.train import CrossValidationPlan, train
+from scripts.training.activation_ranges import field_ranges
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
 from scripts.training.crossval import Run
 from scripts.training.out_of_fold import OutOfFoldPredictions
-from scripts.training.recipe import Recipe
+from scripts.training.recipe import MEAN, STD, Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 
@@ -115,6 +120,20 @@ def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
     for folds in judged.folds:
         assert len(set(zip(judged.patients, folds, strict=True))) == N_PATIENTS
     assert (judged.folds[0] != judged.folds[1]).any()
+
+
+def test_activation_ranges_are_in_the_order_of_the_8_bit_engine():
+    weights = Weights.read((MODEL_STORE / "weights.safetensors").read_bytes(), MEAN, STD)
+    trunk = Trunk.of(weights)
+    field = draw_field(0, 176, 112)
+    expected = TorchEngine(trunk).extract(field[None]).vectors
+
+    def error(ranges: list[float]) -> float:
+        seen = OpenVinoEngine(weights, (176, 112), 1, ranges).extract(field[None]).vectors
+        return float(np.linalg.norm(seen - expected) / np.linalg.norm(expected))
+
+    ranges = field_ranges(trunk, field)
+    assert error(ranges) < 0.05 < error(ranges[::-1])
 
 
 def test_the_same_seed_gives_the_same_model_and_figures_and_another_does_not(

@@ -7,14 +7,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from handler.features import load_trunk
+from handler.resnet import Trunk
+from handler.weights import Weights
 from scripts.paths import MODEL_STORE
 from scripts.training.recipe import MEAN, STD
 
 
 def load() -> nn.Module:
     """Return the network, from normalised pictures of (n, 3, 224, 224) to (n, 512)."""
-    return load_trunk((MODEL_STORE / "weights.safetensors").read_bytes(), MEAN, STD).resnet.eval()
+    weights = (MODEL_STORE / "weights.safetensors").read_bytes()
+    return Trunk.of(Weights.read(weights, MEAN, STD)).resnet.eval()
 
 
 def read(data: bytes) -> Tensor:
