@@ -61,10 +61,8 @@ class Svm:
         -------
         ndarray of float64, shape (n,)
         """
-        z, support = self._scaled(vectors), self._svc.support_vectors_
-        # |z - s|^2, multiplied out: the differences themselves would be n x s x 512 numbers.
-        squared = np.square(z).sum(axis=1)[:, None] + np.square(support).sum(axis=1)
-        kernel = np.exp(-self.gamma * (squared - 2 * z @ support.T))
+        squared = squared_distances(self._scaled(vectors), self._svc.support_vectors_)
+        kernel = np.exp(-self.gamma * squared)
         return kernel @ self._svc.dual_coef_[0] + self._svc.intercept_[0]
 
     def _scaled(self, vectors: np.ndarray) -> np.ndarray:
@@ -121,6 +119,15 @@ class Svm:
         midpoints = (np.arange(PATH_STEPS) + 0.5) / PATH_STEPS
         path = self.reference + midpoints[:, None] * (vector - self.reference)
         return self.gradient(path).mean(axis=0)
+
+
+def squared_distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Square the distances of n features from m others: float64 of shape (n, m)."""
+    a, b = (features.astype(np.float64) for features in (vectors, others))
+    # Multiplied out: the differences themselves would be n x m x 512 numbers. (SciPy does it in
+    # place, but takes half a second to import.)
+    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return np.maximum(squared, 0)
 
 
 class _Estimator:

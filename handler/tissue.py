@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from handler.manifest import TrainingField
 from handler.prediction import Warning
+from handler.svm import squared_distances
 
 # Colour and focus are judged at one size, whatever the size of the photograph.
 WIDTH, HEIGHT = 350, 230
@@ -143,7 +143,7 @@ def distances(vectors: np.ndarray, reference_features: np.ndarray) -> np.ndarray
     -------
     ndarray of float64, shape (n,)
     """
-    return cdist(vectors, reference_features).min(axis=1)
+    return np.sqrt(squared_distances(vectors, reference_features).min(axis=1))
 
 
 def check(
