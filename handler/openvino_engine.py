@@ -1,11 +1,17 @@
 """The fast engine for CPUs: OpenVINO, in single precision or with 8-bit integers."""
 
+from pathlib import Path
+
 import numpy as np
 import openvino as ov
 
 from handler.features import Features
 from handler.openvino_graph import trunk_graph
 from handler.weights import Weights
+
+# What Linux lists; OpenVINO tells only that a CPU can compute with 8-bit integers, as all can.
+CPU_INFO = Path("/proc/cpuinfo")
+VNNI = {"avx512_vnni", "avx_vnni"}
 
 
 class OpenVinoEngine:
@@ -33,7 +39,7 @@ class OpenVinoEngine:
         maxima: list[float] | None = None,
     ) -> None:
         self.name = "openvino-fp32" if maxima is None else "openvino-int8"
-        model = trunk_graph(weights, size, maxima)
+        model = trunk_graph(weights, size, maxima, vnni=has_vnni())
         self._threads = threads
         # With one thread it would be the same as those below.
         if threads > 1:
@@ -70,3 +76,8 @@ def _compile(model: ov.Model, threads: int, streams: int) -> ov.CompiledModel:
         "ENABLE_CPU_PINNING": False,
     }
     return ov.Core().compile_model(model, "CPU", options)
+
+
+def has_vnni() -> bool:
+    """Tell whether the CPU is known to have VNNI: sums of 8-bit products without overflow."""
+    return CPU_INFO.exists() and not VNNI.isdisjoint(CPU_INFO.read_text("utf-8").split())

@@ -1,12 +1,7 @@
 """ResNet18 up to its average pooling as an OpenVINO graph, straight from its weights.
 
-Integers are used between the convolutions, never before the first: where the CPU has
-no VNNI, products of bright pixels with the first weights overflow 16 bits.
 Reference: OpenVINO, "Quantization scheme" (FakeQuantize operations become integer ones).
 """
-
-from collections.abc import Iterator
-from itertools import repeat
 
 import numpy as np
 import openvino as ov
@@ -24,7 +19,11 @@ WEIGHT_LEVELS, ACTIVATION_LEVELS = 255, 256
 
 
 def trunk_graph(
-    weights: Weights, size: tuple[int, int], maxima: list[float] | None = None
+    weights: Weights,
+    size: tuple[int, int],
+    maxima: list[float] | None = None,
+    *,
+    vnni: bool = False,
 ) -> ov.Model:
     """Build the graph for one image.
 
@@ -35,7 +34,10 @@ def trunk_graph(
         Width and height of the input, in pixels.
     maxima : list of float, optional
         Highest value of what goes into each 3x3 convolution, in the network's order: with
-        them the convolutions but the first use 8-bit integers.
+        them the convolutions use 8-bit integers.
+    vnni : bool
+        Whether the CPU adds products of 8-bit integers without overflow: without, the first
+        convolution stays in floating point, because those of bright pixels overflow 16 bits.
 
     Returns
     -------
@@ -49,45 +51,56 @@ def trunk_graph(
         The weights are not those of a ResNet18.
     """
     try:
-        return _Graph(weights, maxima).build(size)
+        return _Graph(weights, maxima, vnni).build(size)
     except (KeyError, ValueError) as error:
         raise BadModel(NOT_OURS.format(error)) from error
 
 
 class _Graph:
-    def __init__(self, weights: Weights, maxima: list[float] | None) -> None:
+    def __init__(self, weights: Weights, maxima: list[float] | None, vnni: bool) -> None:
         self._weights = weights
         self._quantised = maxima is not None
-        self._maxima: Iterator[float] = iter(maxima) if maxima is not None else repeat(0.0)
+        self._first_quantised = self._quantised and vnni
+        self._maxima = iter(maxima or ())
 
     def build(self, size: tuple[int, int]) -> ov.Model:
         width, height = size
         pixels = ops.parameter([1, height, width, 3], np.uint8)
-        x = ops.transpose(ops.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
-        mean, std = (
-            np.array(values, np.float32).reshape(1, 3, 1, 1) * np.float32(255)
-            for values in (self._weights.mean, self._weights.std)
-        )
-        x = (x - mean) / std
-        x = ops.relu(self._convolution(x, *self._folded("conv1", "bn1"), stride=2))
+        x = self._rounded(ops.relu(self._first(pixels)))
         x = ops.max_pool(x, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
         textures = []
         for layer, stride in STRIDES.items():
             x = self._block(self._block(x, f"{layer}.0", stride), f"{layer}.1", 1)
-            textures.append(_mean(x))
+            textures.append(ops.reduce_mean(x, np.array([2, 3])))
         vectors = textures.pop()
         return ov.Model([vectors, x, ops.concat(textures, 1)], [pixels])
 
+    def _first(self, pixels: ov.Node) -> ov.Node:
+        kernel, bias = self._folded("conv1", "bn1")
+        mean, std = (
+            np.array(values, np.float32).reshape(1, 3, 1, 1)
+            for values in (self._weights.mean, self._weights.std)
+        )
+        kernel = kernel / std
+        # Integers have no fractions. The bias makes up for those of the mean, except in the
+        # padding, which is then half a grey level off at most.
+        zero = np.round(255 * mean) if self._first_quantised else 255 * mean
+        bias = bias + (kernel * (zero / 255 - mean)).sum(axis=(1, 2, 3)).reshape(1, -1, 1, 1)
+        x = ops.transpose(ops.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
+        # Only in this form, with a factor last, does OpenVINO see that these are integers.
+        x = ops.multiply(x - zero, np.float32(1 / 255))
+        return self._convolution(x, kernel, bias, 2, quantised=self._first_quantised)
+
     def _block(self, x: ov.Node, name: str, stride: int) -> ov.Node:
-        x = self._rounded(x)
         shortcut = x
         if stride > 1:
             downsample = self._folded(f"{name}.downsample.0", f"{name}.downsample.1")
-            shortcut = self._convolution(x, *downsample, stride=stride)
-        x = self._convolution(x, *self._folded(f"{name}.conv1", f"{name}.bn1"), stride=stride)
-        x = self._rounded(ops.relu(x))
-        x = self._convolution(x, *self._folded(f"{name}.conv2", f"{name}.bn2"), stride=1)
-        return ops.relu(ops.add(x, shortcut))
+            shortcut = self._convolution(x, *downsample, stride, quantised=self._quantised)
+        for n, step in ((1, stride), (2, 1)):
+            folded = self._folded(f"{name}.conv{n}", f"{name}.bn{n}")
+            x = self._convolution(x, *folded, step, quantised=self._quantised)
+            x = self._rounded(ops.relu(x if n == 1 else ops.add(x, shortcut)))
+        return x
 
     def _folded(self, convolution: str, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a convolution's kernel and bias that include the normalisation after it."""
@@ -103,23 +116,21 @@ class _Graph:
         return kernel * scale.reshape(-1, 1, 1, 1), (bias - mean * scale).reshape(1, -1, 1, 1)
 
     def _convolution(
-        self, x: ov.Node, kernel: np.ndarray, bias: np.ndarray, stride: int
+        self, x: ov.Node, kernel: np.ndarray, bias: np.ndarray, stride: int, *, quantised: bool
     ) -> ov.Node:
         padding = [kernel.shape[2] // 2] * 2
-        k = ops.constant(kernel)
-        if self._quantised and kernel.shape[1] > 3:
+        weights = ops.constant(kernel)
+        if quantised:
             limit = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
             # A channel may be all zeros.
             limit = np.maximum(limit, np.finfo(np.float32).tiny)
-            k = ops.fake_quantize(k, -limit, limit, -limit, limit, WEIGHT_LEVELS)
-        return ops.convolution(x, k, [stride] * 2, padding, padding, [1, 1]) + bias
+            weights = ops.fake_quantize(weights, -limit, limit, -limit, limit, WEIGHT_LEVELS)
+        return ops.convolution(x, weights, [stride] * 2, padding, padding, [1, 1]) + bias
 
     def _rounded(self, x: ov.Node) -> ov.Node:
-        if not self._quantised:
+        """Round what goes into a convolution; none comes after the last."""
+        highest = next(self._maxima, None)
+        if highest is None:
             return x
-        low, high = np.float32(0), np.float32(next(self._maxima))
+        low, high = np.float32(0), np.float32(highest)
         return ops.fake_quantize(x, low, high, low, high, ACTIVATION_LEVELS)
-
-
-def _mean(x: ov.Node) -> ov.Node:
-    return ops.reduce_mean(x, np.array([2, 3]))

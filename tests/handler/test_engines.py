@@ -7,6 +7,7 @@ import sys
 from functools import cache
 
 import numpy as np
+import openvino as ov
 import pytest
 from safetensors.numpy import load_file
 
@@ -15,6 +16,8 @@ from handler.errors import BadModel, UnknownEngine
 from handler.features import Features
 from handler.images import Field, read_field, resize
 from handler.model import Include, Model
+from handler.openvino_engine import OpenVinoEngine, has_vnni
+from handler.openvino_graph import trunk_graph
 from handler.prediction import Prediction
 from handler.weights import Weights
 from scripts.paths import MODEL_STORE, SHARED
@@ -24,8 +27,8 @@ from serve.drawn_tissue import draw_field
 from tests.conftest import ROOT
 
 # Of the 8-bit engine: length of the features' difference, over that of the reference's
-# features; and how near to a limit of the rule a decision must be for its label or
-# verdict to change.
+# features; and how much a decision may change, so how near to a limit of the rule it must be
+# for its label or verdict to change.
 FEATURE_TOLERANCE, MARGIN = 0.05, 0.1
 
 
@@ -71,6 +74,8 @@ def test_8_bit_integers_change_nothing_outside_the_margin(tissue):
     expected, seen = (extract(fields, engine) for engine in ("torch-fp32", "openvino-int8"))
     assert 0 < differences(seen.vectors, expected.vectors).max() < FEATURE_TOLERANCE
     assert 0 < differences(seen.textures, expected.textures).max() < FEATURE_TOLERANCE
+    changes = [abs(a.decision - b.decision) for a, b in zip(reference, fast, strict=True)]
+    assert max(changes) < MARGIN
     rule = model.manifest["decision_rule"]
     limits = np.array([rule["threshold"], *rule["abstain"]])
     for one, other in zip(reference, fast, strict=True):
@@ -79,6 +84,34 @@ def test_8_bit_integers_change_nothing_outside_the_margin(tissue):
         assert one.label == other.label or to_threshold < MARGIN
         assert one.verdict == other.verdict or to_limit < MARGIN
         assert [w.code for w in one.warnings] == [w.code for w in other.warnings]
+
+
+@pytest.mark.parametrize("vnni", [False, True])
+def test_the_first_convolution_uses_integers_only_where_they_do_not_overflow(vnni, monkeypatch):
+    """With integers on a CPU without VNNI the features would be wrong, so only a CPU can tell."""
+    if vnni and not has_vnni():
+        pytest.skip("this CPU has no VNNI")
+    monkeypatch.setattr("handler.openvino_engine.has_vnni", lambda: vnni)
+    model, fields = open_model("torch-fp32"), drawn()
+    inputs = np.stack([resize(field.pixels, *model.size) for field in fields])
+    weights = Weights.read((MODEL_STORE / "weights.safetensors").read_bytes(), MEAN, STD)
+    maxima = model.manifest["activation_maxima"]
+    engine = OpenVinoEngine(weights, model.size, 1, maxima)
+    compiled = ov.compile_model(
+        trunk_graph(weights, model.size, maxima, vnni=vnni),
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32"},
+    )
+    convolutions = [
+        op.get_rt_info()["runtimePrecision"].astype(str)
+        for op in compiled.get_runtime_model().get_ops()
+        if op.get_rt_info()["layerType"].astype(str) == "Convolution"
+    ]
+    assert len(convolutions) == 20
+    assert convolutions.count("f32") == (not vnni)
+    expected, seen = model.engine.extract(inputs), engine.extract(inputs)
+    assert 0 < differences(seen.vectors, expected.vectors).max() < FEATURE_TOLERANCE
+    assert 0 < differences(seen.textures, expected.textures).max() < FEATURE_TOLERANCE
 
 
 def test_openvino_in_single_precision_is_the_reference():
@@ -115,7 +148,7 @@ def test_without_openvino_the_reference_answers_and_one_line_says_so(monkeypatch
     assert model.classify(drawn()[:1])[0].label in ("benign", "malignant")
 
 
-def test_the_fast_engine_imports_neither_pytorch_nor_scikit_learn():
+def test_the_fast_engine_imports_nothing_slow():
     code = """if True:
         import sys
         from handler.images import Field
@@ -124,7 +157,7 @@ def test_the_fast_engine_imports_neither_pytorch_nor_scikit_learn():
         from serve.drawn_tissue import draw_field
         model = HandlerSettings.read().open_model(MODEL_STORE, gpu=0)
         assert model.classify([Field(draw_field(0))])
-        slow = {"torch", "torchvision", "sklearn"} & set(sys.modules)
+        slow = {"torch", "torchvision", "sklearn", "scipy"} & set(sys.modules)
         assert not slow or model.engine.name.startswith("torch")"""
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
