@@ -20,9 +20,9 @@ from urllib3 import encode_multipart_formdata
 
 from handler.engines import AUTO
 from scripts.benchmarking import services
-from scripts.benchmarking.bench_report import OWN, median, medians, page, plot
+from scripts.benchmarking.bench_report import OWN, kind, median, medians, page, plot
 from scripts.benchmarking.images import write_images
-from scripts.benchmarking.machine import kind, limit, machine
+from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
 from scripts.benchmarking.services import Peer, RunningService, Setting, Start, resident_mb
 from scripts.reports import command_line, report

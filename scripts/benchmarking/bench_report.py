@@ -1,12 +1,12 @@
 """Put the measurements of the benchmark together, as figures, a page and a plot."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.machine import kind
 from scripts.reports import fill_in, lines
 
 OWN = "this service"
@@ -60,6 +60,11 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
         "requests/s of JPEG to PNG, 16 connections": jpeg / png,
         "time of one form to as many single requests": form["seconds"] / form["one_by_one_seconds"],
     }
+
+
+def kind(machine: dict[str, Any]) -> str:
+    """Name a kind of machine, as files of what was measured on it are called."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower())
 
 
 def readme_row(results: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import platform
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -34,11 +33,6 @@ def machine() -> dict[str, Any]:
         "cores": joblib.cpu_count(),
         "instructions": [name for name in INSTRUCTIONS if name in about.get("flags", "").split()],
     }
-
-
-def kind(machine: dict[str, Any]) -> str:
-    """Name a kind of machine, as files of what was measured on it are called."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower())
 
 
 def limit(images: Path, seconds: float, engine: str) -> dict[str, Any]:

@@ -11,8 +11,7 @@ import pytest
 
 from handler.images import read_field
 from handler.model import Model
-from scripts.benchmarking.bench_report import page, ratios
-from scripts.benchmarking.machine import kind
+from scripts.benchmarking.bench_report import kind, page, ratios
 from scripts.benchmarking.peers.pipeline import Pipeline
 from scripts.paths import MODEL_STORE, REPORTS
 from tests.conftest import FAST_ENGINE, ROOT
