@@ -122,7 +122,11 @@ class BreakHisHandler:
             if payload.inference is None:
                 return json.dumps({"predictions": predictions})
             model = self._model.identity
-            return json.dumps(payload.inference.answer(model.name, model.version, predictions))
+            inferred = payload.inference.answer(model.name, model.version, predictions)
+            context.set_response_content_type(i, inferred.content_type)
+            for name, value in inferred.headers.items():
+                context.set_response_header(i, name, value)
+            return inferred.body
         (answer,) = answers
         if isinstance(answer, RequestError):
             context.set_response_status(answer.code, HTTPStatus(answer.code).phrase, i)

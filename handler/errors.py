@@ -5,7 +5,7 @@
 
 
 class RequestError(Exception):
-    """A request, or one image of it, that the sender can put right."""
+    """A request, or one image of it, that is refused; the message says what the sender can do."""
 
     code = 400
     type = "BadRequestException"
@@ -42,6 +42,20 @@ class TooManyImages(RequestError):
 
     code = 413
     type = "TooManyImagesException"
+
+    def __init__(self, sent: int, limit: int) -> None:
+        super().__init__(
+            f"The request carries {sent} images; the limit is {limit}. Send them in several "
+            "requests."
+        )
+
+
+class OutOfMemory(RequestError):
+    """The server had too little memory to decode an image that may well be sound."""
+
+    # What TorchServe itself answers when its memory is full: a state that passes (RFC 4918, 11.5).
+    code = 507
+    type = "OutOfMemoryException"
 
 
 class BadModel(RuntimeError):

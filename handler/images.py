@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from handler.errors import BadImage, RequestError, UnsupportedImage
+from handler.errors import BadImage, OutOfMemory, RequestError, UnsupportedImage
 from handler.limits import BoundedFile, Limits, check_encoded, check_header
 from handler.prediction import Warning
 
@@ -105,6 +105,8 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
         More bytes, pixels or memory than `limits` allow.
     UnsupportedImage
         An image of a format that is not accepted.
+    OutOfMemory
+        There is too little memory to decode it now.
     """
     check_encoded(data, limits)
     try:
@@ -120,6 +122,11 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
                 pixels = _to_rgb(_upright(image))
     except RequestError:
         raise
+    except MemoryError as error:
+        raise OutOfMemory(
+            "The server ran out of memory while it decoded the image. Send the image again in some "
+            "seconds; if that fails, too, send it in a request of its own, or a smaller copy of it."
+        ) from error
     except Exception as error:  # parsers and decoders raise many types
         raise BadImage(
             f"The image is damaged and can't be decoded ({type(error).__name__}). "

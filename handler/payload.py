@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import BadImage, BadRequest, RequestError, TooManyImages
-from handler.open_inference import FORM, InferenceRequest, read_inference
+from handler.open_inference import FORM, LENGTH_HEADER, InferenceRequest, read_inference, split
 
 # TorchServe's name for a body that is not a form.
 BODY = ("body", "data")
 URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Options:
         asks so.
     urlencoded : bool
         Whether the body is declared as a URL-encoded form, which ruins an image.
+    form : bool
+        Whether the body is declared as a form of parts.
+    json_length : str or None
+        How many bytes of the body are JSON, as stated by a request whose images follow it.
     """
 
     features: bool
@@ -36,6 +41,8 @@ class Options:
     png: bool
     describe: bool
     urlencoded: bool
+    form: bool
+    json_length: str | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Payload:
     images : list of bytes or RequestError
         In the order sent; an error where an image could not even be taken out.
     many : bool
-        Whether the answer is a ``predictions`` list.
+        Whether the answer is a list: of all requests but those whose body is an image.
     inference : InferenceRequest or None
         A request in the open inference protocol, which has an answer of its own.
     """
@@ -68,6 +75,7 @@ def read_options(headers: dict[str, Any]) -> Options:
     """
     sent = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
     explain = sent.get("explain") == "True"
+    content_type = sent.get("content-type", "").lower()
     include = {extra.strip().lower() for extra in sent.get("x-include", "").split(",")}
     return Options(
         features="features" in include,
@@ -75,7 +83,9 @@ def read_options(headers: dict[str, Any]) -> Options:
         field="field" in include,
         png=explain and "image/png" in sent.get("accept", ""),
         describe=sent.get("describe") == "True",
-        urlencoded=sent.get("content-type", "").startswith(URLENCODED),
+        urlencoded=content_type.startswith(URLENCODED),
+        form=content_type.startswith(MULTIPART),
+        json_length=sent.get(LENGTH_HEADER.lower()),
     )
 
 
@@ -106,22 +116,21 @@ def read_payload(parts: dict[str, Any], options: Options, max_images: int) -> Pa
         )
     if not parts:
         raise BadRequest("The request has no body. Send an image as the body or as a form part.")
-    is_form = len(parts) > 1 or not set(parts) & set(BODY)
-    if is_form:
-        payload = Payload([_to_bytes(part) for part in parts.values()], many=len(parts) > 1)
+    if options.form or len(parts) > 1 or not set(parts) & set(BODY):
+        payload = Payload([_to_bytes(part) for part in parts.values()], many=True)
     else:
         (body,) = parts.values()
-        payload = _read_body(body)
+        payload = _read_body(body, options.json_length, max_images)
     if len(payload.images) > max_images:
-        raise TooManyImages(
-            f"The request carries {len(payload.images)} images; the limit is {max_images}. "
-            "Send them in several requests."
-        )
+        raise TooManyImages(len(payload.images), max_images)
     return payload
 
 
-def _read_body(body: Any) -> Payload:
-    if isinstance(body, str | bytes | bytearray):
+def _read_body(body: Any, json_length: str | None, max_images: int) -> Payload:
+    binary = b""
+    if json_length is not None:
+        body, binary = split(_to_bytes(body), json_length)
+    elif isinstance(body, str | bytes | bytearray):
         # No image format starts with a brace or a bracket.
         if _to_bytes(body[:64]).lstrip()[:1] not in (b"{", b"["):
             return Payload([_to_bytes(body)], many=False)
@@ -129,9 +138,9 @@ def _read_body(body: Any) -> Payload:
             body = json.loads(body)
         except (ValueError, RecursionError):
             raise BadRequest("The body looks like JSON but is not valid JSON.") from None
-    if isinstance(body, dict) and "inputs" in body:
-        inference = read_inference(body)
-        return Payload([_decode(text) for text in inference.data], many=True, inference=inference)
+    if isinstance(body, dict) and ("inputs" in body or json_length is not None):
+        inference = read_inference(body, binary, max_images)
+        return Payload([_decode(each) for each in inference.data], True, inference)
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, list) or not instances:
         raise BadRequest(
@@ -156,8 +165,10 @@ def _decode_instance(instance: Any) -> bytes | BadImage:
     return _decode(instance["b64"])
 
 
-def _decode(text: Any) -> bytes | BadImage:
+def _decode(image: Any) -> bytes | BadImage:
+    if isinstance(image, bytes):  # of a binary tensor
+        return image
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(image, validate=True)
     except (TypeError, ValueError):  # no text, or no base64
         return BadImage("This is not a text of valid base64. Encode the image file's bytes.")

@@ -84,7 +84,7 @@ class Telemetry:
 
         self._verdicts = metric("verdicts_total", "Count", MetricTypes.COUNTER, "verdict")
         self._refusals = metric("refusals_total", "Count", MetricTypes.COUNTER, "reason")
-        self._batches = metric("batches_total", "Count", MetricTypes.COUNTER, "requests")
+        self._batch_requests = metric("batch_requests", "Count", MetricTypes.HISTOGRAM)
         self._seconds = {
             part: metric(f"{part}_seconds", "Seconds", MetricTypes.HISTOGRAM)
             for part in ("decode", "inference", "total")
@@ -103,7 +103,7 @@ class Telemetry:
             self._verdicts.add_or_update(number, [self._version, verdict])
         for reason, number in sum((each.refusals for each in batch), Counter()).items():
             self._refusals.add_or_update(number, [self._version, reason])
-        self._batches.add_or_update(1, [self._version, str(len(batch))])
+        self._batch_requests.add_or_update(len(batch), [self._version])
         for part, value in vars(seconds).items():
             self._seconds[part].add_or_update(value, [self._version])
 

@@ -2,8 +2,9 @@
 
     python -m scripts.bench
 
-Every service gets the same images and, but for its own preprocessing, the same weights.
-Writes ``docs/reports/bench.md``, a plot, and the figures as JSON.
+Every service gets the same images, and answers with label and decision of the same model. One more,
+TorchServe's own image classifier, does less, and is there for reference. Writes a page, a plot, and
+the figures as JSON into ``docs/reports/bench/``, under the name of the machine's kind.
 """
 
 import tempfile
@@ -19,7 +20,7 @@ from urllib3 import encode_multipart_formdata
 
 from handler.engines import AUTO
 from scripts.benchmarking import services
-from scripts.benchmarking.bench_report import OWN, median, medians, page, plot
+from scripts.benchmarking.bench_report import OWN, kind, median, medians, page, plot
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.sending import send
@@ -27,8 +28,11 @@ from scripts.benchmarking.services import Peer, RunningService, Setting, Start, 
 from scripts.reports import command_line, report
 from serve.archive import build
 
+# With no SVM and from 224 x 224 pixels, so with less work than the others.
+STOCK = "TorchServe image_classifier"
 PEERS: dict[str, Peer] = {
-    "TorchServe image_classifier": services.stock,
+    STOCK: services.stock,
+    "TorchServe": services.torchserve,
     "LitServe": services.litserve,
 }
 ENGINES = ("torch-fp32", "openvino-fp32", "openvino-int8")
@@ -58,7 +62,7 @@ def main() -> None:
         "--quick", action="store_true", help="two minutes: peers at one setting, coarse figures"
     )
     report(
-        "bench",
+        lambda results: f"bench/{kind(results['machine'])}",
         parser,
         lambda args: measure(args.data, QUICK if args.quick else FULL),
         page,
@@ -100,6 +104,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
     return {
         "machine": machine(),
         "engine": limits[0]["engine"],
+        "less_work": [STOCK],
         "images": origin,
         "peer_settings": {
             name: f"{setting.workers} workers, {setting.threads} threads"

@@ -45,7 +45,7 @@ DRAWN = 32
 
 def main() -> None:
     """Run the command line."""
-    report("cost", command_line(__doc__), lambda args: measure(args.data), page, plot)
+    report(lambda _: "cost", command_line(__doc__), lambda args: measure(args.data), page, plot)
 
 
 def measure(data: Path) -> dict[str, Any]:

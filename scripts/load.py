@@ -32,7 +32,7 @@ def main() -> None:
     """Run the command line."""
     parser = command_line(__doc__)
     parser.add_argument("--soak", type=float, default=10, help="minutes of the long run (10)")
-    report("load", parser, lambda args: measure(args.data, args.soak), page, plot)
+    report(lambda _: "load", parser, lambda args: measure(args.data, args.soak), page, plot)
 
 
 def measure(data: Path, soak: float) -> dict[str, Any]:

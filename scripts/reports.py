@@ -82,20 +82,29 @@ def command_line(description: str | None) -> argparse.ArgumentParser:
 
 
 def report(
-    name: str,
+    name: Callable[[dict[str, Any]], str],
     parser: argparse.ArgumentParser,
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     page: Callable[[dict[str, Any]], str],
     plot: Callable[[dict[str, Any]], bytes],
 ) -> None:
-    """Measure, write the figures with their page and plot side by side, and print the page."""
+    """Measure, write the figures with their page and plot side by side, and print the page.
+
+    Parameters
+    ----------
+    name : callable
+        From what was measured, to the files' name without ending.
+    parser : argparse.ArgumentParser
+    measure, page, plot : callable
+    """
     args = parser.parse_args()
     try:
         results = measure(args)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
     text = page(results)
-    write_whole(args.out / f"{name}.json", json.dumps(results, indent=1).encode())
-    write_whole(args.out / f"{name}.svg", plot(results))
-    write_whole(args.out / f"{name}.md", text.encode())
+    file = args.out / name(results)
+    write_whole(file.with_name(f"{file.name}.json"), json.dumps(results, indent=1).encode())
+    write_whole(file.with_name(f"{file.name}.svg"), plot(results))
+    write_whole(file.with_name(f"{file.name}.md"), text.encode())
     print(text)

@@ -128,7 +128,7 @@ def _error(response: requests.Response) -> ServeError:
             "The model's worker ended while it judged the image, and is being started again. "
             "Send the request again in some seconds."
         )
-    if code in (503, 507):  # the queue is full, or TorchServe's memory
+    if code in (503, 507):  # the queue is full, or the memory
         return ServiceBusy("The service is busy. Wait some seconds, and send the request again.")
     if type_ == "InvalidKeyException":
         return TokenRefused("The service does not accept the token. Restart the service.")

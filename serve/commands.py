@@ -15,7 +15,7 @@ from handler import RESEARCH_ONLY
 from handler.prediction import Prediction
 from serve.client import Client
 from serve.deploy import drain_all
-from serve.errors import ImageRefused, NotRunning
+from serve.errors import ImageRefused, NotRunning, UnreadableFile
 from serve.management import Management
 from serve.settings import Settings
 from serve.tokens import Kind, tokens_for
@@ -23,6 +23,7 @@ from serve.torchserve import TorchServe
 
 app = typer.Typer()
 
+Answer = Prediction | ImageRefused | UnreadableFile
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -138,33 +139,38 @@ def predict(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Classify images one by one; exit with 3 if one is refused."""
+    """Classify images one by one; exit with 3 if one is refused, or its file can't be read."""
     client = Client.from_settings(Settings.from_environment())
     console = Console(stderr=True)
-    answers: dict[str, Prediction | ImageRefused] = {}
+    answers: list[tuple[str, Answer]] = []
     for path in track(
         images, "Classifying", console=console, transient=True, disable=not console.is_terminal
     ):
+        answer: Answer
         try:
-            answers[str(path)] = client.predict(path)
+            answer = client.predict(path)
         except ImageRefused as refusal:
-            answers[str(path)] = refusal
+            answer = refusal
         except OSError as error:
-            answers[str(path)] = ImageRefused(400, "UnreadableFile", f"{error.strerror}.")
+            answer = UnreadableFile(
+                f"{error.strerror}. Nothing was sent. Check the path, and whether you may read it."
+            )
+        answers.append((str(path), answer))
     if as_json:
-        print(json.dumps([{"file": file, **a.to_json()} for file, a in answers.items()], indent=2))
+        print(json.dumps([{"file": file, **a.to_json()} for file, a in answers], indent=2))
     else:
         Console().print(_table(answers))
         print(RESEARCH_ONLY)
-    if any(isinstance(answer, ImageRefused) for answer in answers.values()):
+    if not all(isinstance(answer, Prediction) for _, answer in answers):
         raise typer.Exit(3)
 
 
-def _table(answers: dict[str, Prediction | ImageRefused]) -> Table:
+def _table(answers: list[tuple[str, Answer]]) -> Table:
     table = Table(Column("File", overflow="fold"), "Verdict", "P(malignant)", "Decision", "Remarks")
-    for file, answer in answers.items():
-        if isinstance(answer, ImageRefused):
-            table.add_row(file, "refused", "", "", str(answer))
+    for file, answer in answers:
+        if not isinstance(answer, Prediction):
+            verdict = "refused" if isinstance(answer, ImageRefused) else "not read"
+            table.add_row(file, verdict, "", "", str(answer))
         else:
             remarks = " ".join(warning.message for warning in answer.warnings)
             probability, decision = f"{answer.probability:.3f}", f"{answer.decision:+.3f}"

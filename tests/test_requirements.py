@@ -12,7 +12,7 @@ from tests.conftest import PROJECT, ROOT, needed, pins
 EXTRAS = PROJECT["optional-dependencies"]
 FILES = {"requirements.txt": ("page", "slides"), "requirements-dev.txt": tuple(EXTRAS)}
 # What PyTorch's build with CUDA brings, and its build for CPUs does not.
-CUDA = re.compile("nvidia-|cuda-|triton")
+CUDA = re.compile("nvidia-|cuda-|triton$")
 
 
 def direct(extras: tuple[str, ...]) -> list[str]:

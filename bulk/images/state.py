@@ -18,7 +18,7 @@ from bulk.names import printable
 from handler.prediction import ModelId
 
 # Refusals that say nothing of the image itself, so that the next run tries again.
-PASSING = ("UnreadableFile", "WorkerEnded")
+PASSING = ("UnreadableFile", "WorkerEnded", "OutOfMemory")
 # Rows read at a time: a few megabytes.
 PAGE = 10_000
 

@@ -1,5 +1,6 @@
 """Put the measurements of the benchmark together, as figures, a page and a plot."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,38 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
     loads = {name: service["load"] for name, service in results["services"].items()}
     ours = loads.pop(OWN)
     rate, p50 = ours["16"]["rate"], ours["1"]["p50"]
-    best_rate = max(peer["16"]["rate"] for peer in loads.values())
-    best_p50 = min(peer["1"]["p50"] for peer in loads.values())
+    less = [loads.pop(name) for name in results["less_work"]]
+    to_peers = {}
+    for whom, peers in (("the same work", list(loads.values())), ("less work", less)):
+        if peers:
+            best_rate = max(peer["16"]["rate"] for peer in peers)
+            best_p50 = min(peer["1"]["p50"] for peer in peers)
+            to_peers[f"requests/s at 16 connections, to the best on {whom}"] = rate / best_rate
+            to_peers[f"p50 of one connection, to the best on {whom}"] = p50 / best_p50
     jpeg, png = (float(np.median(formats[name])) for name in ("JPEG", "PNG"))
     return {
-        "requests/s at 16 connections, to the best peer": rate / best_rate,
+        **to_peers,
         "requests/s at 16 connections, to the limit": rate / limit["rate"],
-        "p50 of one connection, to the best peer": p50 / best_p50,
         "p50 of one connection, to one image in process": p50 / limit["milliseconds"],
         "long run: p99 to p50": soak["p99"] / soak["p50"],
         "requests/s of JPEG to PNG, 16 connections": jpeg / png,
         "time of one form to as many single requests": form["seconds"] / form["one_by_one_seconds"],
     }
+
+
+def kind(machine: dict[str, Any]) -> str:
+    """Name a kind of machine, as files of what was measured on it are called."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores".lower())
+
+
+def readme_row(results: dict[str, Any]) -> str:
+    """Return the README's row for a kind of machine."""
+    on, load = results["machine"], results["services"][OWN]["load"]
+    return (
+        f"| service on {on['cpu']}, {on['cores']} cores ({' '.join(on['instructions'])}) | "
+        f"{load['16']['rate']:.1f} images a second at 16 connections, "
+        f"{load['1']['p50']:.0f} ms (median) for one request alone | `make bench` |"
+    )
 
 
 def page(results: dict[str, Any]) -> str:
@@ -64,6 +85,8 @@ def page(results: dict[str, Any]) -> str:
         max_start_seconds=MAX_START_SECONDS,
         max_resident_mb=MAX_RESIDENT_MB,
         ratios=ratios(results),
+        readme_row=readme_row(results),
+        kind=kind(results["machine"]),
         **results,
     )
 

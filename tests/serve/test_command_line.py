@@ -59,7 +59,22 @@ def test_predict_json_and_exit_code_when_an_image_is_refused(service, field_png,
     assert [answer["file"] for answer in answers] == [str(good), str(bad), str(absent)]
     assert answers[0]["label"] in ("benign", "malignant")
     assert answers[1]["code"] == 400
+    assert set(answers[2]) == {"file", "type", "message"}  # no code: nothing was asked
+    assert answers[2]["type"] == "UnreadableFile"
     assert "No such file" in answers[2]["message"]
+
+
+def test_predict_shows_a_row_for_each_file_that_is_named(service, field_png, tmp_path):
+    file, absent = tmp_path / "a.png", tmp_path / "b.png"
+    file.write_bytes(field_png)
+    done = run(service, "predict", "--json", file, file)
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)
+    assert first == second
+    done = run(service, "predict", file, absent, file)
+    assert done.returncode == 3
+    assert done.stdout.count("a.png") == 2
+    assert "not read" in done.stdout
 
 
 @pytest.mark.parametrize(

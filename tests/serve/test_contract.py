@@ -58,16 +58,37 @@ def test_curl_with_an_upload_as_in_the_readme(predictions, authorization, field_
     assert set(answer) == FIELDS
 
 
-def test_form_with_one_image_and_with_several(predictions, authorization, field_png):
+@needs_curl
+@pytest.mark.parametrize("name", ["image", "body", "data"])
+def test_curl_with_a_form_gets_a_list_also_of_one(
+    predictions, authorization, field_png, tmp_path, name
+):
+    """Some names are those that TorchServe gives to a body that is no form."""
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    header = f"Authorization: {authorization['Authorization']}"
+    curl = ["curl", "-s", "-S", "-F", f"{name}=@{file}", "-H", header, predictions]
+    answer = json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
+    assert set(answer) == {"predictions"}
+    assert [set(each) for each in answer["predictions"]] == [FIELDS]
+
+
+def test_a_form_with_one_image_and_with_several_has_one_shape(
+    predictions, authorization, field_png
+):
     one = requests.post(predictions, files={"image": field_png}, headers=authorization)
-    assert set(one.json()) == FIELDS
+    (alone,) = one.json()["predictions"]
+    assert set(alone) == FIELDS
+    refused = requests.post(predictions, files={"image": TEXT}, headers=authorization)
+    assert refused.status_code == 200
+    assert [each["code"] for each in refused.json()["predictions"]] == [400]
 
     other = encode(draw_field(2), "JPEG")
     parts = {"a": field_png, "b": TEXT, "c": other}
     several = requests.post(predictions, files=parts, headers=authorization)
     assert several.status_code == 200
     first, bad, third = several.json()["predictions"]
-    assert first["decision"] == pytest.approx(one.json()["decision"], abs=1e-4)
+    assert first["decision"] == pytest.approx(alone["decision"], abs=1e-4)
     assert bad["code"] == 400
     assert bad["type"] == "BadImageException"
     assert set(third) == FIELDS

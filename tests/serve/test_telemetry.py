@@ -55,7 +55,9 @@ def test_what_is_answered_is_counted_and_logged_under_the_answers_id(
     grown = {name: after[name] - before.get(name, 0) for name in after}
     assert grown[f"breakhis_verdicts_total.{verdict}"] == 2
     assert grown["breakhis_refusals_total.BadImage"] == 2
-    assert grown["breakhis_batches_total.1"] == 3
+    assert grown["breakhis_batch_requests_count"] == 3
+    assert grown["breakhis_batch_requests_sum"] == 3
+    assert grown["breakhis_batch_requests_bucket.1.0"] == 3
     assert grown["breakhis_total_seconds_count"] == 3
     assert grown["breakhis_decode_seconds_sum"] > 0
     assert grown["ts_inference_requests_total"] == 3

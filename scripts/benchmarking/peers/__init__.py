@@ -1,1 +1,1 @@
-"""What other services do with the same weights, as their users write it."""
+"""What other services do with the same model, as their users write it."""

@@ -6,20 +6,19 @@ python -m scripts.benchmarking.peers.flask_app PORT
 import sys
 
 import flask
-import torch
 
-from scripts.benchmarking.peers import resnet
+from scripts.benchmarking.peers.pipeline import Pipeline
 
 app = flask.Flask(__name__)
-network = resnet.load()
+pipeline = Pipeline()
 
 
 @app.post("/predict")
 def predict() -> flask.Response:
-    """Answer with the features of the image in the body."""
-    with torch.inference_mode():
-        features = network(resnet.read(flask.request.data)[None])[0]
-    return flask.jsonify(features[:5].tolist())
+    """Answer for the image in the body."""
+    fields = pipeline.read(flask.request.data)[None]
+    (answer,) = pipeline.answer(pipeline.extract(fields))
+    return flask.jsonify(answer)
 
 
 if __name__ == "__main__":

@@ -11,36 +11,35 @@ import torch
 from fastapi import Request
 from torch import Tensor
 
-from scripts.benchmarking.peers import resnet
+from scripts.benchmarking.peers.pipeline import Pipeline
 
 
-class Features(litserve.LitAPI):
-    """Features of the image in a form's part ``image``."""
+class Classifier(litserve.LitAPI):
+    """Label and decision for an image in a form's part ``image``."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(max_batch_size=8, batch_timeout=0.005)
         self._threads = threads
 
     def setup(self, device: str) -> None:
-        """Load the network in a worker."""
+        """Load the model in a worker."""
         torch.set_num_threads(self._threads)
-        self._network = resnet.load()
+        self._pipeline = Pipeline()
 
     def decode_request(self, request: Request) -> Tensor:
         """Read the image."""
-        return resnet.read(request["image"].file.read())
+        return self._pipeline.read(request["image"].file.read())
 
-    @torch.inference_mode()
-    def predict(self, x: Tensor) -> Tensor:
-        """Compute the features."""
-        return self._network(x)
+    def predict(self, x: Tensor) -> list[dict[str, Any]]:
+        """Judge a batch."""
+        return self._pipeline.answer(self._pipeline.extract(x))
 
-    def encode_response(self, output: Tensor) -> dict[str, Any]:
-        """Answer with some features."""
-        return {"features": output[:5].tolist()}
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        """Answer."""
+        return output
 
 
 if __name__ == "__main__":
     port, workers, threads = map(int, sys.argv[1:])
-    server = litserve.LitServer(Features(threads), accelerator="cpu", workers_per_device=workers)
+    server = litserve.LitServer(Classifier(threads), accelerator="cpu", workers_per_device=workers)
     server.run(host="127.0.0.1", port=port, generate_client_file=False)
