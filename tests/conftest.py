@@ -320,10 +320,17 @@ def field_png() -> bytes:
     return encode(draw_field(1))
 
 
+# An upload of a page that was killed.
+LEFT = "left.png"
+
+
 @pytest.fixture(scope="session")
 def page_url(service: Settings) -> Iterator[str]:
     """The page, started as the demo starts it, over the running TorchServe."""
     port = free_port()
+    left = service.run_dir / "uploads" / str(port) / "folder" / LEFT
+    left.parent.mkdir(parents=True)
+    left.touch()
     process = subprocess.Popen(
         [sys.executable, "app.py"],
         cwd=ROOT,
