@@ -23,7 +23,8 @@ PASSING = ("UnreadableFile", "WorkerEnded")
 PAGE = 10_000
 
 TABLES = f"""
-CREATE TABLE IF NOT EXISTS listed (file TEXT PRIMARY KEY, bytes, modified) WITHOUT ROWID;
+DROP TABLE IF EXISTS listed;
+CREATE TABLE listed (file TEXT PRIMARY KEY, patient, bytes, modified) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scored (
     file TEXT PRIMARY KEY, {", ".join(SCHEMA.names[1:])}
 ) WITHOUT ROWID;
@@ -118,11 +119,16 @@ class ScoringState:
         with self._database:
             self._database.execute("BEGIN")
             self._database.execute("DELETE FROM listed")
-            self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", images)
+            self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", images)
             self._database.execute(
                 "DELETE FROM scored WHERE EXISTS (SELECT * FROM listed WHERE "
                 "listed.file = scored.file AND (listed.bytes IS NOT scored.bytes OR "
                 f"listed.modified IS NOT scored.modified OR scored.error IN {PASSING}))"
+            )
+            # Seen from another folder, a patient has another path.
+            self._database.execute(
+                "UPDATE scored SET patient = (SELECT patient FROM listed WHERE listed.file = "
+                "scored.file) WHERE file IN (SELECT file FROM listed)"
             )
 
     def count(self) -> tuple[int, int, int]:
@@ -146,7 +152,7 @@ class ScoringState:
         # Each time anew: a statement that goes on for long would keep the log from being
         # written back.
         while found := self._database.execute(
-            "SELECT file, bytes, modified FROM listed WHERE file > ? AND NOT EXISTS "
+            "SELECT file, patient, bytes, modified FROM listed WHERE file > ? AND NOT EXISTS "
             "(SELECT * FROM scored WHERE scored.file = listed.file) ORDER BY file LIMIT ?",
             (last, size),
         ).fetchall():
