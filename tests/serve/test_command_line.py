@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,13 +17,15 @@ from typer.testing import CliRunner
 
 from breakhis import app
 from handler import RESEARCH_ONLY
+from serve.archive import Archive
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
 from serve.frontend import SCRATCH
-from serve.settings import Settings
+from serve.restart import ServedArchive
+from serve.settings import MODEL_STORE, Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment, processes_of, running
+from tests.conftest import ROOT, environment, processes_of, rewrite_archive, running
 from tests.serve.conftest import run
 
 
@@ -167,6 +170,27 @@ def test_a_damaged_archive_is_named_and_nothing_stays(archive, fresh_settings, t
     with pytest.raises(StartFailed, match=r"could not load breakhis\.mar"):
         TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
     assert processes_of(fresh_settings) == []
+
+
+def test_work_without_the_service_says_if_that_has_another_model(archive, tmp_path, fresh_settings):
+    store = tmp_path / "store"
+    store.mkdir()
+    for file in (archive, MODEL_STORE / "manifest.json"):
+        shutil.copy(file, store)
+    shutil.copy(archive, store / "breakhis-1.3.mar")
+    settings = replace(fresh_settings, model_store=store)
+    arguments = ("score", tmp_path / "nothing", "--out", tmp_path / "out")
+    assert "may differ" not in run(settings, *arguments).stderr
+    rewrite_archive(
+        archive,
+        store / "breakhis-1.3.mar",
+        "manifest.json",
+        lambda manifest: manifest.replace(b"1.", b"1.0", 1),
+    )
+    ServedArchive.record(settings, "breakhis-1.3.mar")  # as a deployment does
+    said = run(settings, *arguments).stderr
+    assert f"Judged by version {Archive.open(store, archive.name).version} of the model" in said
+    assert "of breakhis-1.3.mar: verdicts may differ" in said
 
 
 def test_an_empty_setting_counts_as_not_set(monkeypatch):
