@@ -89,6 +89,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
     )
     parser.addoption("--faults", help="file for the table of the fault tests")
+    parser.addoption("--chaos", type=float, default=1, help="minutes of everything at once")
+    parser.addoption("--chaos-report", help="file for what came of it")
     parser.addoption("--fuzz-inputs", type=int, default=3000, help="damaged images in process")
     parser.addoption("--fuzz-requests", type=int, default=300, help="odd requests over HTTP")
 
@@ -324,9 +326,9 @@ def field_png() -> bytes:
 LEFT = "left.png"
 
 
-@pytest.fixture(scope="session")
-def page_url(service: Settings) -> Iterator[str]:
-    """The page, started as the demo starts it, over the running TorchServe."""
+@contextmanager
+def page_over(service: Settings) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The page, started as the demo starts it, over a running TorchServe."""
     port = free_port()
     left = service.run_dir / "uploads" / str(port) / "folder" / LEFT
     left.parent.mkdir(parents=True)
@@ -337,10 +339,19 @@ def page_url(service: Settings) -> Iterator[str]:
         env=environment(service, GRADIO_SERVER_PORT=str(port)),
     )
     url = f"http://127.0.0.1:{port}"
-    wait_for_page(url, process)
-    yield url
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    try:
+        wait_for_page(url, process)
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(30)
+    assert ended == 0
+
+
+@pytest.fixture(scope="session")
+def page_url(service: Settings) -> Iterator[str]:
+    with page_over(service) as (url, _):
+        yield url
 
 
 def wait_for_page(url: str, process: subprocess.Popen, seconds: float = 120) -> None:

@@ -61,7 +61,8 @@ def install(folder: Path) -> None:
     module, function = entry.split(":")
     script = environment / "bin" / name
     script.write_text(
-        f"#!{environment}/bin/python\nfrom {module} import {function}\n{function}()\n"
+        f"#!{environment}/bin/python\nfrom {module} import {function}\n"
+        f"if __name__ == '__main__':\n    {function}()\n"
     )
     script.chmod(0o755)
 
