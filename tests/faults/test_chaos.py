@@ -37,7 +37,7 @@ from tests.fuzz.mutations import corpus, mutate
 # Of a long run; a short one has each at least twice.
 KILL_SECONDS, DEPLOY_SECONDS = 120, 180
 FRONT_END_KILLS = 2
-# Every so manieth file is a hostile one.
+# Of so many files one is hostile.
 HOSTILE = 10
 REFUSED = "refused"
 VISITORS = 2
@@ -147,12 +147,13 @@ class Faults:
     def every(self, seconds: float, name: str, cause: Callable[[], None]) -> None:
         """Cause a fault every so often; where something else is in the way, a moment later."""
         while not self.over.wait(seconds):
-            while not self.over.is_set():
+            until = time.monotonic() + LOST_SECONDS
+            while time.monotonic() < until:
                 try:
                     cause()
                 except (ServeError, psutil.Error, ValueError):  # the front end is not there
                     self.done[f"{name}, in vain"] += 1
-                    self.over.wait(2)
+                    time.sleep(2)
                 else:
                     self.done[name] += 1
                     break
@@ -272,12 +273,13 @@ killed every {min(KILL_SECONDS, 20 * minutes):g} seconds, the front end {FRONT_E
 the version changes every {min(DEPLOY_SECONDS, 20 * minutes):g} seconds, by a deployment or a
 rollback.
 
-Half of the connections try nothing again: whatever is no answer counts as failed. The others do what
-[operations.md](../operations.md#when-something-fails) says. Lost is a request without an answer
-after {LOST_SECONDS} seconds, retries included. An answer is wrong if it is not that of the version
-that it names; the two versions give an image different probabilities.
+Half of the connections try nothing again: whatever is no answer counts as failed, a connection that
+was closed too. The others do what [operations.md](../operations.md#when-something-fails) says. Lost
+is a request without an answer after {LOST_SECONDS} seconds, retries included. An answer is wrong if
+it is not that of the version that it names, with its sha256; the two versions give an image
+different probabilities. A hostile file is refused, or read if it was damaged little.
 
-| who | requests | answered | files refused | failed, and said so | lost | wrong |
+| who | requests | answered | hostile, refused or read | failed, and said so | lost | wrong |
 |---|---:|---:|---:|---:|---:|---:|
 """
         + "\n".join(rows)
