@@ -7,6 +7,7 @@ can't be added to, is written at the end. An SQLite file, so that nothing is hel
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,23 @@ CREATE TABLE IF NOT EXISTS scored (
 INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in SCHEMA.names)})"
 
 
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turn what keeps the table, or what lies beside it, from being written into an error of ours.
+
+    Raises
+    ------
+    OutputUnusable
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise OutputUnusable(
+            f"{printable(str(out))} can't be written ({error}). Choose another --out, or make room "
+            "there: the same command goes on from where it was."
+        ) from None
+
+
 class ScoringState:
     """The state of scoring into one table.
 
@@ -52,7 +70,7 @@ class ScoringState:
     def __init__(self, out: Path, model: ModelId) -> None:
         self._out = out
         self.path = out.with_name(f"{out.name}.partial")
-        try:
+        with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             self._lock()
             try:
@@ -60,10 +78,6 @@ class ScoringState:
             except BaseException:
                 self.close()
                 raise
-        except (OSError, sqlite3.Error) as error:
-            raise OutputUnusable(
-                f"{printable(str(out))} can't be written ({error}). Choose another --out."
-            ) from None
 
     def _lock(self) -> None:
         self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)

@@ -1,6 +1,7 @@
 """Listing, ledger, table and summary of scoring, without a model."""
 
 import os
+import resource
 import string
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bulk.errors import NothingToScore, OutputUnusable, UnreadableFile
 from bulk.images import summary, table
 from bulk.images.listing import ImageFile, find_images, to_path, to_text
-from bulk.images.state import ScoringState
+from bulk.images.state import ScoringState, writing
 from bulk.images.table import SCHEMA, Refusal, Row
 from bulk.names import printable
 from bulk.patient import score_patient
@@ -192,6 +193,25 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
 
     with pytest.raises(OutputUnusable, match=r"version 1\.0"):
         ScoringState(out, ModelId("breakhis", "1.1", "b" * 64))
+
+
+def test_a_full_disk_is_told_and_what_was_kept_stays(tmp_path):
+    out = tmp_path / "t.parquet"
+    images = [ImageFile(f"/{i}/{'x' * 200}", "", 5, 7) for i in range(5000)]
+    ledger = ScoringState(out, MODEL)
+    ledger.note(images)
+    ledger.add([row(images[0].file, 1.0, "malignant")])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file grows any more, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 100_000, hard))
+    try:
+        with pytest.raises(OutputUnusable, match="make room"), writing(out):
+            for _ in range(3):
+                ledger.add([row(image.file, 1.0, "malignant") for image in images])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sum(map(len, ledger.rows("file"))) >= 1
+    ledger.close()
 
 
 def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
@@ -21,6 +22,7 @@ from serve.archive import Archive
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
 from serve.frontend import SCRATCH
+from serve.ports import free_port, require_free
 from serve.restart import ServedArchive
 from serve.settings import MODEL_STORE, Settings
 from serve.tokens import Tokens
@@ -148,10 +150,32 @@ def test_a_port_that_is_no_number_is_refused(fresh_settings):
     assert "BREAKHIS_METRICS_PORT is 'eighty'" in done.stderr
 
 
-def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, tmp_path):
-    deep = tmp_path / ("deep" * 25)
+@pytest.mark.parametrize("name", ["deep" * 25, "ü" * 50])  # of the second each letter has two bytes
+def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, name):
     with pytest.raises(BadSetting, match="BREAKHIS_RUN_DIR"):
-        TorchServe(replace(fresh_settings, run_dir=deep)).start()
+        TorchServe(replace(fresh_settings, run_dir=Path("/", name))).start()
+
+
+def test_an_address_that_this_machine_does_not_have_is_not_called_taken():
+    with pytest.raises(BadSetting, match="needs IPv4"):
+        require_free("inference", free_port(), "BREAKHIS_INFERENCE_PORT", "192.0.2.1")
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.parametrize("jump", ["+61m", "-61m"])
+def test_the_clock_may_jump(service, field_png, tmp_path, jump):
+    """That of whoever asks; the service keeps its own."""
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    done = subprocess.run(
+        [*("faketime", "-f", jump), *(sys.executable, "-m", "breakhis", "predict", file)],
+        cwd=ROOT,
+        env=environment(service, FAKETIME_DONT_FAKE_MONOTONIC="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused(fresh_settings):
