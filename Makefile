@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --disable-pip-version-check
 
-.PHONY: demo serve check quick-tests test fuzz screenshots faults load cost bench lint lock clean
+.PHONY: demo serve check quick-tests test fuzz screenshots faults chaos load cost bench lint lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -40,6 +40,11 @@ bench: $(VENV)/installed-dev
 # Faults on a running service under load; writes the table of what came of them.
 faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --randomly-dont-reorganize tests/faults --faults docs/reports/faults.md
+
+# Everything at once: load, kills, deployments, hostile files, visitors; MINUTES long.
+MINUTES := 30
+chaos: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --randomly-dont-reorganize tests/faults/test_chaos.py --chaos $(MINUTES) --chaos-report docs/reports/chaos.md
 
 # Ten times what the service can answer, and a long run; SOAK is its minutes.
 SOAK := 10

@@ -16,8 +16,12 @@ from typer.core import TyperGroup
 
 from bulk.errors import BulkError
 from handler import RESEARCH_ONLY
+from handler.errors import BadModel
+from handler.manifest import read_manifest
 from serve import commands, models
-from serve.errors import ServeError
+from serve.archive import Archive
+from serve.errors import ServeError, VersionError
+from serve.restart import ServedArchive
 from serve.settings import Settings
 
 
@@ -87,8 +91,7 @@ def score(
     # Its libraries take a second to import.
     from bulk.images import run  # noqa: PLC0415
 
-    store = Settings.from_environment().model_store
-    raise typer.Exit(run.score(store, images, out, workers, ray))
+    raise typer.Exit(run.score(_model_store(), images, out, workers, ray))
 
 
 @without_service.command()
@@ -103,13 +106,30 @@ def slide(
     # The model and its libraries take seconds to import.
     with _extra("slides"):
         from bulk.slides import run  # noqa: PLC0415
-    store = Settings.from_environment().model_store
-    raise typer.Exit(run.judge_slide(store, slide, out))
+    raise typer.Exit(run.judge_slide(_model_store(), slide, out))
 
 
 # In the order of the help.
 for part in (commands.app, without_service, models.app):
     app.add_typer(part)
+
+
+def _model_store() -> Path:
+    """Return the folder of the model, and say so if the service is another one's."""
+    settings = Settings.from_environment()
+    store = settings.model_store
+    try:
+        model, _ = read_manifest(store)
+        served = Archive.open(store, ServedArchive.read(settings).archive)
+    except (BadModel, VersionError):  # there is no service to differ from, or nothing to judge by
+        return store
+    if served.manifest_sha256 != model.sha256:
+        print(
+            f"Judged by version {model.version} of the model, which lies in {store}. The service "
+            f"has another, version {served.version} of {served.file}: verdicts may differ.",
+            file=sys.stderr,
+        )
+    return store
 
 
 @contextmanager

@@ -5,9 +5,6 @@ Histopathological Image Classification", IEEE TBME 2016, doi:10.1109/TBME.2015.2
 """
 
 import re
-from pathlib import Path
-
-from bulk.names import printable
 
 BREAKHIS_NAME = re.compile(
     r"SOB_(?P<malignancy>[BM])_(?P<type>[A-Z]+)-(?P<year>\d+)-(?P<accession>\d+)(?P<part>[A-Z]*)"
@@ -16,17 +13,7 @@ BREAKHIS_NAME = re.compile(
 )
 
 
-def patient_of(path: Path) -> str:
-    """Tell whose an image is.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    str
-        The accession number in a BreakHis name; of another file, the name of its folder.
-    """
-    match = BREAKHIS_NAME.fullmatch(path.name)
-    return match["accession"] if match else printable(path.parent.name)
+def accession_of(name: str) -> str | None:
+    """Return the accession number in a file's name, which stands for a patient, if it has one."""
+    match = BREAKHIS_NAME.fullmatch(name)
+    return match["accession"] if match else None

@@ -52,11 +52,14 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
         return shown, over_field(answer.field or b"", answer.heatmap or b"", name)
 
     def judge_upload(files: list[UploadedFile]) -> tuple[str, str]:
-        (file,) = files
+        if not files:  # it was taken out of the box again
+            return verdict.waiting(), ""
         try:
-            return judge(file.name, read_upload(file.path))
+            return judge(files[0].name, read_upload(files[0].path))
         except UnreadableUpload as error:
             return verdict.refusal(str(error)), ""
+        finally:
+            delete(files)
 
     def judge_example(index: int) -> tuple[str, str]:
         return judge(names[index], examples[names[index]])
@@ -87,8 +90,8 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
     judged = field.upload(
         judge_upload, field, shown, trigger_mode="always_last", api_visibility="private"
     )
-    # The box is empty again for the next field, and the upload is gone.
-    judged.then(delete, field, field, show_progress="hidden", api_visibility="private")
+    # The box is empty again for the next field.
+    judged.then(lambda: None, None, field, show_progress="hidden", api_visibility="private")
     clicked = samples.click(judge_example, samples, shown, api_visibility="private")
     for done in (judged, clicked):
         done.then(None, js=SHOW_VERDICT)

@@ -1,6 +1,7 @@
 """Starts the whole demo in one process tree: archive, TorchServe, and the page with its guards."""
 
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -45,8 +46,10 @@ def run() -> None:
 
     for end in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first one ignored
         signal.signal(end, signal.default_int_handler)
-    # Uploads lie in the private run folder; Gradio reads this when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = str(settings.run_dir / "uploads")
+    # Uploads lie in the private run folder; what is there is of a page that was killed.
+    uploads = settings.run_dir / "uploads" / str(port)
+    shutil.rmtree(uploads, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # Gradio reads this when it is imported
     service = TorchServe(settings)
     ours = service.process() is None
     meanwhile = ThreadPoolExecutor(1)
@@ -73,7 +76,7 @@ def run() -> None:
 def _serve_page(settings: Settings, host: str, port: int) -> None:
     from gradio_ui.gate import Gate, fetch_no_address  # noqa: PLC0415
     from gradio_ui.page import CSS, THEME, build_page  # noqa: PLC0415
-    from gradio_ui.retention import CountUploads  # noqa: PLC0415
+    from gradio_ui.retention import OwnFolders  # noqa: PLC0415
     from gradio_ui.uploads import MAX_UPLOAD, take_as_sent  # noqa: PLC0415
 
     take_as_sent()
@@ -96,7 +99,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         run_history=False,
         enable_monitoring=False,
         pwa=False,
-        app_kwargs={"middleware": [Middleware(Gate), Middleware(CountUploads)]},
+        app_kwargs={"middleware": [Middleware(Gate), Middleware(OwnFolders)]},
     )
     try:
         print(

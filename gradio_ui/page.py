@@ -10,6 +10,7 @@ from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, v
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
+from serve.errors import ServeError
 from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"
@@ -49,7 +50,7 @@ def build_page(
     client : Client
         Asks the service that answers.
     management : Management
-        The same service's; it is only asked to describe the model.
+        The same service's; it is only asked whether it is ready, and to describe the model.
     examples : mapping of str to bytes
         Images to click: name to content.
     origin : str
@@ -57,17 +58,21 @@ def build_page(
     """
     model = RunningModel(management)
 
+    def is_down() -> bool:
+        try:
+            return not management.is_ready()
+        except ServeError:
+            return True
+
     def health() -> dict[str, Any]:
-        return gr.update(visible=not client.is_healthy())
+        return gr.update(visible=is_down())
 
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
         gr.Markdown(f"# {TITLE}")
         gr.Markdown(f"**{RESEARCH_ONLY}**")
-        down = gr.HTML(
-            verdict.trouble(DOWN), visible=not client.is_healthy(), elem_id="service-down"
-        )
+        down = gr.HTML(verdict.trouble(DOWN), visible=is_down(), elem_id="service-down")
         with gr.Tab("One image"):
             field_tab.build(client, model, examples, origin)
         with gr.Tab("Patient"):

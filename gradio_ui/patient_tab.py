@@ -42,9 +42,8 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(scored: list[JudgedImage] | None, sent: list[UploadedFile]) -> str:
-        if scored is None:  # it had not begun; else it deletes them itself
-            delete(sent)
+    def stop(sent: list[UploadedFile]) -> str:
+        delete(sent)  # the run does so itself, if it had begun
         message = "What follows is of the images that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
@@ -117,7 +116,7 @@ def build(client: Client, model: RunningModel) -> None:
         **private,
     )
     # A run that is cancelled is followed by its conclusion all the same.
-    cancel.click(stop, [results, files], progress, cancels=[run], **private)
+    cancel.click(stop, files, progress, cancels=[run], **private)
 
 
 def judge(

@@ -1,26 +1,46 @@
-"""Uploads are deleted after use.
+"""An upload lives in a folder of its own until the request that uses it ends.
 
-Gradio keeps equal files of the same name in one place, whoever sent them: such a file is
-deleted when it has been used as often as it was sent. What came of an upload that broke off lies
-beside them under a name that nobody knows, and Gradio forgets it.
+By itself Gradio keeps equal files of the same name in one place, whoever sent them, so that one
+visitor's could not be deleted without another's; and it forgets what came of an upload that broke
+off. Uploads that no request uses are deleted by age; see `gradio_ui.page`.
 """
 
-import json
-import threading
-from collections import Counter
+import secrets
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
+from gradio import route_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradio_ui.uploads import UploadedFile
 
-_sent: Counter[Path] = Counter()
-_lock = threading.Lock()
+
+class _Part(route_utils.GradioUploadFile):
+    """A file that is being sent; Gradio moves it to a folder that is named by its `sha`."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.sha.update(secrets.token_bytes(16))
+        _parts.get().append(self)
+
+    def delete(self) -> None:
+        """Delete it, wherever it has come to."""
+        path = Path(self.file.name)
+        path.unlink(missing_ok=True)
+        shutil.rmtree(path.parent / self.sha.hexdigest(), ignore_errors=True)
 
 
-class CountUploads:
-    """Counts how often each file is sent: ASGI middleware around Gradio's application.
+_parts: ContextVar[list[_Part]] = ContextVar("parts")
+
+
+class OwnFolders:
+    """Gives each upload a folder of its own: ASGI middleware around Gradio's application.
+
+    Of a request that fails or breaks off, nothing is left.
 
     Parameters
     ----------
@@ -29,47 +49,31 @@ class CountUploads:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._under_way = 0
+        route_utils.GradioUploadFile = _Part  # type: ignore[misc]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; of an upload, read the answer, which lists the files' places."""
-        if scope["type"] != "http" or not scope["path"].endswith("/upload"):
-            await self._app(scope, receive, send)
-            return
-        answer = bytearray()
-        ok = False
+        """Pass a request on."""
+        parts: list[_Part] = []
+        taken = False
 
         async def note(message: Message) -> None:
-            nonlocal ok
-            if message["type"] == "http.response.start":
-                ok = message["status"] == 200
-            elif message["type"] == "http.response.body":
-                answer.extend(message.get("body", b""))
-                if ok and not message.get("more_body"):
-                    with _lock:
-                        _sent.update(map(Path, json.loads(answer)))
+            nonlocal taken
+            taken = taken or message.get("status") == 200
             await send(message)
 
-        self._under_way += 1
+        before = _parts.set(parts)
         try:
             await self._app(scope, receive, note)
         finally:
-            self._under_way -= 1
-            if not self._under_way:
-                _delete_broken_off(Path(scope["app"].uploaded_file_dir))
-
-
-def _delete_broken_off(folder: Path) -> None:
-    for part in folder.iterdir():  # whole uploads lie in folders of their own
-        if part.is_file():
-            part.unlink()
+            _parts.reset(before)
+            if not taken:
+                for part in parts:
+                    part.delete()
 
 
 def delete(files: Iterable[UploadedFile]) -> None:
-    """Delete files after use, but those that somebody else has sent too; see `CountUploads`."""
-    with _lock:
-        for file in files:
-            _sent[file.path] -= 1
-            if _sent[file.path] <= 0:
-                del _sent[file.path]
-                file.path.unlink(missing_ok=True)
+    """Delete uploads after use, with the folder of each."""
+    for file in files:
+        file.path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something else, or is gone
+            file.path.parent.rmdir()

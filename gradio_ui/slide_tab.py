@@ -96,9 +96,8 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(run: SlideRun | None, sent: list[UploadedFile]) -> str:
-        if run is None:  # it had not begun; else it deletes the slide itself
-            delete(sent)
+    def stop(sent: list[UploadedFile]) -> str:
+        delete(sent)  # the run does so itself, if it had begun
         message = "What follows is of the fields that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
@@ -145,7 +144,7 @@ def build(client: Client, model: RunningModel) -> None:
     done = judged.then(conclude, run, [run, *outcome], **private)
     done.then(unlock, None, [*buttons, file], show_progress="hidden", **private)
     # A run that is cancelled is followed by its conclusion all the same.
-    cancel.click(stop, [run, file], progress, cancels=[judged], **private)
+    cancel.click(stop, file, progress, cancels=[judged], **private)
 
 
 def judge(

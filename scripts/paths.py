@@ -18,6 +18,6 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=os.environ.get("BREAKHIS_DATA", SHARED / "breakhis"),
+        default=os.environ.get("BREAKHIS_DATA") or SHARED / "breakhis",
         help="folder with BreakHis images (default: $BREAKHIS_DATA, else ../shared/breakhis)",
     )

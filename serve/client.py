@@ -13,7 +13,7 @@ from PIL import Image
 from handler import MODEL_NAME
 from handler.prediction import Prediction
 from serve.api import Api
-from serve.errors import ImageRefused, ServeError
+from serve.errors import ImageRefused
 from serve.settings import Settings
 from serve.tokens import TokenSource, tokens_for
 
@@ -127,13 +127,6 @@ class Client:
         features = self.predict(image, features=True).features
         assert features is not None  # they were asked for
         return features
-
-    def is_healthy(self) -> bool:
-        """Tell whether the service answers and has its workers."""
-        try:
-            return self._api.send("GET", "/ping", timeout=5).json()["status"] == "Healthy"
-        except ServeError:
-            return False
 
     def _post(self, api: str, **request: Any) -> requests.Response:
         return self._api.send("POST", f"/{api}/{self._model}", **request)

@@ -91,7 +91,7 @@ class Management:
         return True
 
     def is_ready(self) -> bool:
-        """Tell whether a worker has loaded the model.
+        """Tell whether a worker has loaded the model; ``/ping`` is healthy without one, too.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Management:
             TorchServe runs without the model.
         """
         try:
-            (model,) = self._api.send("GET", MODEL).json()
+            (model,) = self._api.send("GET", MODEL, timeout=5).json()
         except (ServiceDown, NotRunning):
             return False
         return any(worker["status"] == "READY" for worker in model["workers"])

@@ -1,5 +1,6 @@
 """Port numbers from the environment, and whether they are free."""
 
+import errno
 import os
 import secrets
 import socket
@@ -40,14 +41,20 @@ def require_free(purpose: str, port: int, variable: str, host: str = HOST) -> No
     Raises
     ------
     BadSetting
-        Another program does.
+        Another program does, or this machine has no such address.
     """
     with socket.socket() as probe:
         # As the servers themselves do, so that a port just left counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise BadSetting(
+                    f"This machine lets no program listen at {host}, port {port} ({purpose}): "
+                    f"{error.strerror}. The service needs IPv4; of ports, set {variable} to one "
+                    "above 1023."
+                ) from None
             raise BadSetting(
                 f"Port {port} ({purpose}) is in use by another program. "
                 f"Stop that program, or set {variable} to a free port."

@@ -20,7 +20,7 @@ from serve.supervisor import arguments, end, group
 
 START_SECONDS = 180
 
-# A Unix socket's path holds 107 characters, and "/.ts.sock.9000" takes 14 of them.
+# A Unix socket's path holds 107 bytes, and "/.ts.sock.9000" takes 14 of them.
 MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
 
 
@@ -60,9 +60,9 @@ class TorchServe:
             raise StartFailed(
                 f"{self._archive} is missing. Put it back, or build it with: breakhis build"
             )
-        if len(str(settings.run_dir)) > MAX_RUN_DIR:
+        if len(os.fsencode(settings.run_dir)) > MAX_RUN_DIR:
             raise BadSetting(
-                f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} characters, too long "
+                f"The path {settings.run_dir} is longer than {MAX_RUN_DIR} bytes, too long "
                 "for the sockets in it. Set BREAKHIS_RUN_DIR to a folder with a shorter path."
             )
         end(self._family())  # of a supervisor that was killed

@@ -89,6 +89,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
     )
     parser.addoption("--faults", help="file for the table of the fault tests")
+    parser.addoption("--chaos", type=float, default=1, help="minutes of everything at once")
+    parser.addoption("--chaos-report", help="file for what came of it")
     parser.addoption("--fuzz-inputs", type=int, default=3000, help="damaged images in process")
     parser.addoption("--fuzz-requests", type=int, default=300, help="odd requests over HTTP")
 
@@ -320,20 +322,36 @@ def field_png() -> bytes:
     return encode(draw_field(1))
 
 
-@pytest.fixture(scope="session")
-def page_url(service: Settings) -> Iterator[str]:
-    """The page, started as the demo starts it, over the running TorchServe."""
+# An upload of a page that was killed.
+LEFT = "left.png"
+
+
+@contextmanager
+def page_over(service: Settings) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The page, started as the demo starts it, over a running TorchServe."""
     port = free_port()
+    left = service.run_dir / "uploads" / str(port) / "folder" / LEFT
+    left.parent.mkdir(parents=True)
+    left.touch()
     process = subprocess.Popen(
         [sys.executable, "app.py"],
         cwd=ROOT,
         env=environment(service, GRADIO_SERVER_PORT=str(port)),
     )
     url = f"http://127.0.0.1:{port}"
-    wait_for_page(url, process)
-    yield url
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    try:
+        wait_for_page(url, process)
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(30)
+    assert ended == 0
+
+
+@pytest.fixture(scope="session")
+def page_url(service: Settings) -> Iterator[str]:
+    with page_over(service) as (url, _):
+        yield url
 
 
 def wait_for_page(url: str, process: subprocess.Popen, seconds: float = 120) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from bulk.breakhis_names import accession_of
 from bulk.errors import NothingToScore
 from bulk.names import printable
 
@@ -23,6 +24,10 @@ class ImageFile(NamedTuple):
     ----------
     file : str
         Absolute path; see `to_text`.
+    patient : str
+        Whose it is: the accession number in a BreakHis name; of another file, its folder, as a path
+        from the folder that holds all that was given, so that folders of one name in two places
+        are two patients.
     bytes : int or None
         Size; None where the file can't be looked at.
     modified : int or None
@@ -30,6 +35,7 @@ class ImageFile(NamedTuple):
     """
 
     file: str
+    patient: str
     bytes: int | None
     modified: int | None
 
@@ -54,6 +60,8 @@ def find_images(given: Iterable[str]) -> Iterator[ImageFile]:
     NothingToScore
         There is nothing of this name.
     """
+    given = list(given)
+    root = os.path.commonpath(map(_folder, given))
     for each in given:
         # A name may have the brackets of a pattern in it.
         if os.path.lexists(each):
@@ -63,7 +71,7 @@ def find_images(given: Iterable[str]) -> Iterator[ImageFile]:
         found = False
         for path in paths:
             found = True
-            yield from _in_folder(path) if Path(path).is_dir() else [_look_at(path)]
+            yield from _in_folder(path, root) if Path(path).is_dir() else [_look_at(path, root)]
         if not found:
             raise NothingToScore(
                 f"There is no file or folder {printable(each)}, and as a pattern it matches none."
@@ -92,20 +100,37 @@ def to_path(file: str) -> Path:
     return Path(file)
 
 
-def _in_folder(folder: str) -> Iterator[ImageFile]:
+def _folder(given: str) -> str:
+    """Return the folder that all is in which is meant by a file, folder or pattern."""
+    path = os.path.abspath(given)  # noqa: PTH100 # as below
+    if not os.path.lexists(path):
+        while glob.has_magic(path):
+            path = os.path.dirname(path)  # noqa: PTH120 # as below
+    return path if Path(path).is_dir() else os.path.dirname(path)  # noqa: PTH120 # as below
+
+
+def _in_folder(folder: str, root: str) -> Iterator[ImageFile]:
     unreadable: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = [name for name in folders if not name.startswith((".", CLUTTER))]
         for name in files:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield _look_at(os.path.join(parent, name))  # noqa: PTH118 # three times as fast
-    yield from (_look_at(error.filename) for error in unreadable)
+                yield _look_at(os.path.join(parent, name), root)  # noqa: PTH118 # three times as fast
+    yield from (_look_at(error.filename, root) for error in unreadable)
 
 
-def _look_at(path: str) -> ImageFile:
-    file = to_text(os.path.abspath(path))  # noqa: PTH100 # Path.absolute keeps ".."
+def _look_at(path: str, root: str) -> ImageFile:
+    path = os.path.abspath(path)  # noqa: PTH100 # Path.absolute keeps ".."
+    file, patient = to_text(path), _patient(path, root)
     try:
         found = os.stat(path)  # noqa: PTH116 # as above
     except OSError:
-        return ImageFile(file, None, None)
-    return ImageFile(file, found.st_size, found.st_mtime_ns)
+        return ImageFile(file, patient, None, None)
+    return ImageFile(file, patient, found.st_size, found.st_mtime_ns)
+
+
+def _patient(path: str, root: str) -> str:
+    folder, name = os.path.split(path)
+    # Of what lies in the root itself, the root's own name tells more than a dot.
+    within = folder[len(root) :].strip("/") or os.path.basename(root)  # noqa: PTH119 # as above
+    return accession_of(name) or printable(within)

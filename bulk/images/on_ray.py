@@ -13,10 +13,13 @@ from typing import Any
 import joblib
 import pyarrow as pa
 
-from bulk.errors import ClusterFailed
+from bulk.errors import ClusterFailed, ModelUnusable
 from bulk.images import table
 from bulk.images.listing import ImageFile
-from bulk.images.table import Engine, Row
+from bulk.images.table import Engine, Refusal, Row
+from handler import MODEL_NAME
+from handler.errors import BadModel, UnknownEngine
+from handler.prediction import ModelId
 
 # Ray would report its use over the network.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -52,12 +55,20 @@ class RayScorer:
     def __init__(self, model_store: Path) -> None:
         from bulk.images.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
 
-        self._scorer = Scorer(model_store)
+        try:
+            self._score = Scorer(model_store).score
+        except (BadModel, UnknownEngine) as error:  # Ray would print it with all its own calls
+            self._problem = ModelUnusable(str(error))
+            self._score = self._refuse
 
     def __call__(self, chunk: pa.Table) -> pa.Table:
         """Score a table of `ImageFile`."""
         images = [ImageFile(**each) for each in chunk.to_pylist()]
-        return table.to_arrow(self._scorer.score(images))
+        return table.to_arrow(self._score(images))
+
+    def _refuse(self, images: Sequence[ImageFile]) -> list[Row]:
+        nobody = ModelId(MODEL_NAME, "", "")
+        return [Row(image, Refusal.of(self._problem, nobody)) for image in images]
 
 
 @contextmanager
@@ -83,6 +94,8 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
     ------
     ClusterFailed
         There is none, or, while it scores, the actors can't be started.
+    ModelUnusable
+        While it scores: an actor could not open the model.
     """
     own: dict[str, Any] = {}
     if address == "local":
@@ -131,7 +144,11 @@ def _score(
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 1},
         )
         try:
-            for rows in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield table.from_arrow(rows)
+            for block in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
+                rows = table.from_arrow(block)
+                first = rows[0].answer
+                if isinstance(first, Refusal) and first.error == ModelUnusable.__name__:
+                    raise ModelUnusable(first.message)
+                yield rows
         except ray.exceptions.RayError as error:
             raise ClusterFailed(f"The cluster could not do the work: {error}") from None

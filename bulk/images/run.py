@@ -14,7 +14,7 @@ from rich.text import Text
 from bulk.errors import ModelUnusable, NothingToScore, WorkerEnded
 from bulk.images import summary, table, workers
 from bulk.images.listing import find_images
-from bulk.images.state import ScoringState
+from bulk.images.state import ScoringState, writing
 from bulk.images.summary import Patient
 from bulk.images.table import Engine, Refusal, Row
 from bulk.names import printable
@@ -67,7 +67,7 @@ def score(
     console = Console(stderr=True)
     try:
         model, manifest = read_manifest(model_store)
-        with closing(ScoringState(out, model)) as state:
+        with writing(out), closing(ScoringState(out, model)) as state:
             with console.status("Looking for images"):
                 state.note(find_images(images))
             _announce(state, console)

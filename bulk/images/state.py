@@ -7,6 +7,7 @@ can't be added to, is written at the end. An SQLite file, so that nothing is hel
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,30 @@ PASSING = ("UnreadableFile", "WorkerEnded", "OutOfMemory")
 PAGE = 10_000
 
 TABLES = f"""
-CREATE TABLE IF NOT EXISTS listed (file TEXT PRIMARY KEY, bytes, modified) WITHOUT ROWID;
+DROP TABLE IF EXISTS listed;
+CREATE TABLE listed (file TEXT PRIMARY KEY, patient, bytes, modified) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scored (
     file TEXT PRIMARY KEY, {", ".join(SCHEMA.names[1:])}
 ) WITHOUT ROWID;
 """
 INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in SCHEMA.names)})"
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turn what keeps the table, or what lies beside it, from being written into an error of ours.
+
+    Raises
+    ------
+    OutputUnusable
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise OutputUnusable(
+            f"{printable(str(out))} can't be written ({error}). Choose another --out, or make room "
+            "there: the same command goes on from where it was."
+        ) from None
 
 
 class ScoringState:
@@ -51,7 +70,7 @@ class ScoringState:
     def __init__(self, out: Path, model: ModelId) -> None:
         self._out = out
         self.path = out.with_name(f"{out.name}.partial")
-        try:
+        with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             self._lock()
             try:
@@ -59,10 +78,6 @@ class ScoringState:
             except BaseException:
                 self.close()
                 raise
-        except (OSError, sqlite3.Error) as error:
-            raise OutputUnusable(
-                f"{printable(str(out))} can't be written ({error}). Choose another --out."
-            ) from None
 
     def _lock(self) -> None:
         self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
@@ -118,11 +133,16 @@ class ScoringState:
         with self._database:
             self._database.execute("BEGIN")
             self._database.execute("DELETE FROM listed")
-            self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?)", images)
+            self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", images)
             self._database.execute(
                 "DELETE FROM scored WHERE EXISTS (SELECT * FROM listed WHERE "
                 "listed.file = scored.file AND (listed.bytes IS NOT scored.bytes OR "
                 f"listed.modified IS NOT scored.modified OR scored.error IN {PASSING}))"
+            )
+            # Seen from another folder, a patient has another path.
+            self._database.execute(
+                "UPDATE scored SET patient = (SELECT patient FROM listed WHERE listed.file = "
+                "scored.file) WHERE file IN (SELECT file FROM listed)"
             )
 
     def count(self) -> tuple[int, int, int]:
@@ -146,7 +166,7 @@ class ScoringState:
         # Each time anew: a statement that goes on for long would keep the log from being
         # written back.
         while found := self._database.execute(
-            "SELECT file, bytes, modified FROM listed WHERE file > ? AND NOT EXISTS "
+            "SELECT file, patient, bytes, modified FROM listed WHERE file > ? AND NOT EXISTS "
             "(SELECT * FROM scored WHERE scored.file = listed.file) ORDER BY file LIMIT ?",
             (last, size),
         ).fetchall():

@@ -54,7 +54,7 @@ def summarise(rows: Iterable[list[Row]], rule: DecisionRule) -> Iterator[Patient
     ------
     Patient
     """
-    for name, of_patient in groupby(chain.from_iterable(rows), attrgetter("patient")):
+    for name, of_patient in groupby(chain.from_iterable(rows), attrgetter("image.patient")):
         seen: Counter[str] = Counter()
         score = score_patient(_judged(of_patient, seen), rule)
         yield Patient(name, seen.total(), seen["refused"], seen["rejected"], score)

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bulk.breakhis_names import patient_of
 from bulk.errors import OutputUnusable
-from bulk.images.listing import ImageFile, to_path
+from bulk.images.listing import ImageFile
 from bulk.tables import cells
 from handler import MODEL_NAME, RESEARCH_ONLY
 from handler.prediction import ModelId, Prediction, Warning
@@ -73,11 +72,6 @@ class Row(NamedTuple):
     image: ImageFile
     answer: Prediction | Refusal
 
-    @property
-    def patient(self) -> str:
-        """Whose the image is."""
-        return patient_of(to_path(self.image.file))
-
     def to_columns(self) -> dict[str, Any]:
         """Return the row by the names of `SCHEMA`; times are nanoseconds since 1970."""
         answer = self.answer
@@ -91,7 +85,7 @@ class Row(NamedTuple):
                 "model_version": answer.model.version,
                 "model_sha256": answer.model.sha256,
             }
-        known = {**self.image._asdict(), "patient": self.patient, **said}
+        known = {**self.image._asdict(), **said}
         return {name: known.get(name) for name in SCHEMA.names}
 
     @classmethod

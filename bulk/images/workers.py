@@ -108,7 +108,11 @@ def score(
                     continue
                 chunk = worker.first or next(chunks, None)
                 if chunk:
-                    worker.score(chunk)
+                    try:
+                        worker.score(chunk)
+                    except BrokenProcessPool:  # it has ended since its last answer
+                        busy.remove(worker)
+                        busy.append(Worker(model_store, chunk))
                 else:
                     busy.remove(worker)
                     worker.end()

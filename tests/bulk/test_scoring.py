@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,8 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bulk.images import workers
+from bulk.images.listing import ImageFile, find_images
 from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
+from serve.settings import MODEL_STORE
 from tests.conftest import ROOT, wait_until
 
 pytestmark = pytest.mark.slow
@@ -51,11 +55,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def scoring(*arguments: object) -> Iterator[subprocess.Popen]:
+def scoring(*arguments: object, **variables: object) -> Iterator[subprocess.Popen]:
     """A run, as from a terminal of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "breakhis", "score", *map(str, arguments)],
         cwd=ROOT,
+        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -112,6 +117,17 @@ def by_ray(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     node = {"num_cpus": 1, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
+        without_weights = folder / "store"
+        shutil.copytree(MODEL_STORE, without_weights)
+        (without_weights / "weights.safetensors").unlink()
+        arguments = (images / "none.png", "--out", out, "--ray", cluster.address)
+        with scoring(*arguments, BREAKHIS_MODEL_STORE=without_weights) as process:
+            _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 1
+        assert stderr.splitlines()[-1] == (
+            "weights.safetensors is missing from the model. Build the archive again."
+        )
+        assert "Traceback" not in stderr
         cluster.add_node(**node)
         with scoring(images, "--out", out, "--ray", cluster.address) as process:
             wait_until(lambda: rows_so_far(out, folder), 300)
@@ -189,3 +205,18 @@ def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
     assert process.returncode == 3
     assert scored_already(stderr) == table.num_rows - 2
     assert pq.read_table(out).equals(table)
+
+
+def test_a_worker_that_ends_while_it_has_nothing_to_do_is_replaced(images):
+    (first, second, *_) = find_images([str(images / "patient 1")])
+
+    def chunks() -> Iterator[list[ImageFile]]:
+        yield [first]
+        for idle in workers_of(psutil.Process()):
+            if "forkserver" in " ".join(idle.cmdline()):
+                idle.kill()
+        time.sleep(2)  # it is noticed
+        yield [second]
+
+    scored = list(workers.score(MODEL_STORE, 1, chunks()))
+    assert [row.image for rows in scored for row in rows] == [first, second]

@@ -1,6 +1,7 @@
 """Listing, ledger, table and summary of scoring, without a model."""
 
 import os
+import resource
 import string
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulk.breakhis_names import patient_of
 from bulk.errors import NothingToScore, OutputUnusable, UnreadableFile
 from bulk.images import summary, table
 from bulk.images.listing import ImageFile, find_images, to_path, to_text
-from bulk.images.state import ScoringState
+from bulk.images.state import ScoringState, writing
 from bulk.images.table import SCHEMA, Refusal, Row
 from bulk.names import printable
 from bulk.patient import score_patient
@@ -40,7 +40,7 @@ NAMES = st.lists(
 
 
 def row(file: str, decision: float | None, verdict: str | None) -> Row:
-    image = ImageFile(file, 5, 7)
+    image = ImageFile(file, Path(file).parent.name, 5, 7)
     if verdict is None:
         return Row(image, Refusal.of(UnreadableFile("No."), MODEL))
     label = "malignant" if decision >= 0 else "benign"
@@ -127,16 +127,47 @@ def test_folders_patterns_files_and_what_is_passed_over(tmp_path):
         names(f"{tmp_path}/*.gif")
 
 
-def test_the_patient_is_the_accession_number_or_the_folder():
-    assert patient_of(Path("/x/40X/SOB_M_DC-14-2980-40-009.png")) == "2980"
-    assert patient_of(Path("/x/SOB_B_A-14-22549AB-40-001.PNG")) == "22549"
-    assert patient_of(Path("/archive/patient 7/1.png")) == "patient 7"
-    assert patient_of(Path("/archive/\udcff\n/1.png")).isprintable()
+def test_the_patient_is_the_accession_number_or_the_folder_s_path(tmp_path, monkeypatch):
+    for name in (
+        "siteA/case01/1.png",
+        "siteB/case01/1.png",
+        "siteB/case01/40X/2.png",
+        "siteB/SOB_M_DC-14-2980-40-009.png",
+        "SOB_B_A-14-22549AB-40-001.PNG",
+        "siteB/\udcff\n/1.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def patients(*given: str) -> set[str]:
+        return {image.patient for image in find_images(given)}
+
+    of_b = {"siteB/case01", "siteB/case01/40X", "siteB/\\udcff\\n", "2980"}
+    everything = {"siteA/case01", *of_b, "22549"}
+    assert patients(str(tmp_path)) == everything
+    monkeypatch.chdir(tmp_path)
+    assert patients(".") == everything
+    # Whatever way they are given, and several at a time.
+    two = {"siteA/case01", "siteB/case01"}
+    assert patients("siteA", "siteB") == everything - {"22549"}
+    assert patients("siteA/case01/1.png", "siteB/case01/1.png") == two
+    assert patients("site?/case01/*.png") == two
+    assert patients("site?") == everything - {"22549"}
+    assert patients("siteA/case01") == {"case01"}
+
+
+def test_a_patient_has_the_path_of_the_last_run(tmp_path):
+    with closing(ScoringState(tmp_path / "t.parquet", MODEL)) as ledger:
+        for patient in ("case01", "siteA/case01"):
+            ledger.note([ImageFile("/siteA/case01/1", patient, 5, 7)])
+            if ledger.count()[1]:
+                ledger.add([row("/siteA/case01/1", 1.0, "malignant")])
+            assert [each.image.patient for (each,) in ledger.rows("file")] == [patient]
 
 
 def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     out = tmp_path / "t.parquet"
-    images = [ImageFile(f"/{name}", 5, 7) for name in "abcde"]
+    images = [ImageFile(f"/{name}", "", 5, 7) for name in "abcde"]
     ledger = ScoringState(out, MODEL)
     with pytest.raises(OutputUnusable, match="Another run"):
         ScoringState(out, MODEL)
@@ -145,7 +176,7 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
     ledger.close()
 
     ledger = ScoringState(out, MODEL)  # a stopped run
-    ledger.note([*images[1:], ImageFile("/e", 5, 7)])
+    ledger.note([*images[1:], ImageFile("/e", "", 5, 7)])
     assert ledger.count() == (4, 3, 1)  # what could not be read is tried again
     assert list(ledger.pending(2)) == [images[2:4], images[4:]]
     ledger.add([row("/c", 0.0, "uncertain"), row("/d", 0, "uncertain"), row("/e", 0, "rejected")])
@@ -162,6 +193,25 @@ def test_a_ledger_goes_on_and_scores_what_has_changed(tmp_path):
 
     with pytest.raises(OutputUnusable, match=r"version 1\.0"):
         ScoringState(out, ModelId("breakhis", "1.1", "b" * 64))
+
+
+def test_a_full_disk_is_told_and_what_was_kept_stays(tmp_path):
+    out = tmp_path / "t.parquet"
+    images = [ImageFile(f"/{i}/{'x' * 200}", "", 5, 7) for i in range(5000)]
+    ledger = ScoringState(out, MODEL)
+    ledger.note(images)
+    ledger.add([row(images[0].file, 1.0, "malignant")])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file grows any more, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 100_000, hard))
+    try:
+        with pytest.raises(OutputUnusable, match="make room"), writing(out):
+            for _ in range(3):
+                ledger.add([row(image.file, 1.0, "malignant") for image in images])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sum(map(len, ledger.rows("file"))) >= 1
+    ledger.close()
 
 
 def test_a_file_that_is_no_table_of_ours_is_left_alone(tmp_path):

@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from scripts.benchmarking.drawn_slides import write_slide
 from serve.client import Client
+from serve.drawn_tissue import draw_field
 from serve.management import Management
 from serve.settings import Settings
 from serve.torchserve import START_SECONDS
@@ -49,16 +51,18 @@ ELSEWHERE = "127.0.0.2"
 
 def install(folder: Path) -> None:
     """Set up what `pip install -e .` does, of links to the packages that are installed here."""
-    assert re.search(r"^RUN pip install .* -e \.$", INSTRUCTIONS, re.M)  # with no extra
+    (extra,) = re.findall(r'^RUN pip install .* -e "\.\[(\w+)\]"$', INSTRUCTIONS, re.M)
     environment = folder / ".venv"
-    link_environment(environment, PROJECT["dependencies"])
+    packages = PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
+    link_environment(environment, packages)
     (packages,) = environment.glob("lib/*/site-packages")
     (packages / "breakhis.pth").write_text(str(folder))
     ((name, entry),) = PROJECT["scripts"].items()
     module, function = entry.split(":")
     script = environment / "bin" / name
     script.write_text(
-        f"#!{environment}/bin/python\nfrom {module} import {function}\n{function}()\n"
+        f"#!{environment}/bin/python\nfrom {module} import {function}\n"
+        f"if __name__ == '__main__':\n    {function}()\n"
     )
     script.chmod(0o755)
 
@@ -72,7 +76,7 @@ def image(archive) -> Iterator[Path]:
         copy(ROOT / source, folder / target)
     stores = dict(copied(LAST_STAGE, from_build=True))
     store = stores[f"/breakhis/model_store/{archive.name}"]
-    (folder / store).mkdir()
+    (folder / store).mkdir(exist_ok=True)
     shutil.copy(archive, folder / store)
     install(folder)
     yield folder
@@ -157,7 +161,26 @@ def predictions(process, settings) -> str:
 def test_the_image_s_packages_are_those_of_serving(image):
     installed = {path.name for path in image.glob(".venv/lib/*/site-packages/*")}
     assert {"torch", "openvino", "ts"} <= installed
-    assert not {"gradio", "matplotlib", "onnx", "reportlab", "skimage", "pytest"} & installed
+    assert not {"gradio", "onnx", "reportlab", "skimage", "pytest"} & installed
+
+
+def test_it_scores_images_and_slides(image, variables, field_png, tmp_path):
+    before = files(image)
+    (tmp_path / "field.png").write_bytes(field_png)
+    slide = write_slide(tmp_path / "slide.tiff", (1400, 920), {(0, 0): draw_field(1)})
+    for command, source in (("score", tmp_path / "field.png"), ("slide", slide)):
+        out = tmp_path / command
+        done = subprocess.run(
+            ["breakhis", command, source, "--out", out],
+            cwd=image,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert out.exists()
+    assert files(image) == before
 
 
 def test_all_probes_and_the_health_check_pass(process, settings, image, variables):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import psutil
 import pytest
@@ -38,7 +39,7 @@ class Outcome:
 
 @dataclass
 class Load:
-    """Senders that don't pause: raw HTTP, and the project's own client.
+    """Senders that don't pause: raw HTTP, and the project's own client; see `senders`.
 
     Attributes
     ----------
@@ -49,13 +50,17 @@ class Load:
     """
 
     settings: Settings
+    senders: tuple[int, int] = (6, 2)
     raw: list[Outcome] = field(default_factory=list)
     clients: list[Outcome] = field(default_factory=list)
+    image: bytes = field(default_factory=lambda: encode(draw_field(1), "JPEG", quality=95))
 
     def __enter__(self) -> "Load":
         self._stop = Event()
-        self._image = encode(draw_field(1), "JPEG", quality=95)
-        senders = [(self._send_once, self.raw)] * 6 + [(self._send_by_client, self.clients)] * 2
+        ways = ((self._send_once, self.raw), (self._send_by_client, self.clients))
+        senders = [
+            way for way, number in zip(ways, self.senders, strict=True) for _ in range(number)
+        ]
         self._threads = [Thread(target=self._send, args=sender, daemon=True) for sender in senders]
         for thread in self._threads:
             thread.start()
@@ -113,10 +118,14 @@ class Load:
             refused = "refused" in str(error)
             return "connection refused" if refused else "connection closed"
         if response.ok:
-            return OK if "verdict" in response.json() else "wrong answer"
+            return OK if self.is_right(response.json()) else "wrong answer"
         message = response.json()["message"]
         # Of the number of bytes that could not be had, each message has another.
         return f"{response.status_code} {re.sub(r' [(]?[0-9].*', '', message)[:48]}"
+
+    def is_right(self, answer: dict[str, Any]) -> bool:
+        """Tell whether an answer may be right."""
+        return "verdict" in answer
 
     def burst(self, body: bytes, requests_at_once: int) -> set[str]:
         """Send many raw requests at once on top; what they came to counts with the others."""
@@ -131,11 +140,11 @@ class Load:
             return set(pool.map(one, range(requests_at_once)))
 
     def _send_once(self) -> str:
-        return self.send(self._image)
+        return self.send(self.image)
 
     def _send_by_client(self) -> str:
         try:
-            Client.from_settings(self.settings).predict(self._image)
+            Client.from_settings(self.settings).predict(self.image)
         except ServeError as error:
             return type(error).__name__
         return OK

@@ -11,7 +11,7 @@ import requests
 from gradio_client import Client, handle_file
 
 from serve.management import Management
-from tests.conftest import ROOT, wait_until
+from tests.conftest import LEFT, ROOT, wait_until
 from tests.gradio_ui.conftest import uploads_of
 
 SECONDS = 30
@@ -170,3 +170,31 @@ def test_an_upload_is_gone_once_it_is_judged(page_url, service, field_file):
     answer = Client(page_url, verbose=False).predict(handle_file(field_file), api_name="/classify")
     assert answer["verdict"]
     assert set(uploads_of(service)) <= before
+
+
+def send(api: str, *names: str) -> requests.Response:
+    files = [("files", (name, repr(names))) for name in names]
+    return requests.post(f"{api}/upload", files=files, timeout=SECONDS)
+
+
+def test_equal_uploads_live_and_die_by_themselves(api):
+    """One visitor leaves; another's equal file, and it alone, goes when it is judged."""
+    (abandoned,), (judged,) = (send(api, "field.png").json() for _ in range(2))
+    for said in ("not an image", "already deleted"):
+        event = requests.post(
+            f"{api}/call/patient", json={"data": [[file_data(judged)]]}, timeout=SECONDS
+        ).json()["event_id"]
+        answer = requests.get(f"{api}/call/patient/{event}", timeout=SECONDS).text
+        assert said in answer
+        assert not Path(judged).parent.exists()
+        assert Path(abandoned).exists()
+
+
+def test_of_uploads_that_are_refused_together_none_stays(api, service):
+    before = set(uploads_of(service))
+    assert send(api, "field.png", "..").status_code == 400
+    assert set(uploads_of(service)) <= before
+
+
+def test_a_page_deletes_what_one_that_was_killed_has_left(page_url, service):
+    assert LEFT not in {path.name for path in uploads_of(service)}

@@ -5,6 +5,7 @@ import pytest
 from gradio_ui.picture import data_url
 from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
+from serve.management import Management
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import uploads_of
@@ -133,3 +134,16 @@ def test_service_down_and_back(desktop, service, field_file, screenshot):
     down.wait_for(state="hidden")
     desktop.upload(field_file)
     desktop.verdict()
+
+
+def test_a_service_without_a_worker_is_down(desktop, service):
+    management = Management.from_settings(service)
+    down = desktop.page.locator("#service-down")
+    assert not down.is_visible()
+    version = management.default().version
+    management.scale(version, 0)
+    try:
+        down.wait_for()
+    finally:
+        management.scale(version, 1)
+    down.wait_for(state="hidden")

@@ -114,7 +114,6 @@ def test_nothing_there(tmp_path):
     client = Client(settings_url, Some())
     with pytest.raises(ServiceDown, match=settings_url):
         client.predict(b"x")
-    assert not client.is_healthy()
     assert not Management(settings_url, Some()).is_ready()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
@@ -16,13 +18,16 @@ from typer.testing import CliRunner
 
 from breakhis import app
 from handler import RESEARCH_ONLY
+from serve.archive import Archive
 from serve.client import Client
 from serve.errors import BadSetting, StartFailed
 from serve.frontend import SCRATCH
-from serve.settings import Settings
+from serve.ports import free_port, require_free
+from serve.restart import ServedArchive
+from serve.settings import MODEL_STORE, Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import ROOT, environment, processes_of, running
+from tests.conftest import ROOT, environment, processes_of, rewrite_archive, running
 from tests.serve.conftest import run
 
 
@@ -160,10 +165,32 @@ def test_a_port_that_is_no_number_is_refused(fresh_settings):
     assert "BREAKHIS_METRICS_PORT is 'eighty'" in done.stderr
 
 
-def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, tmp_path):
-    deep = tmp_path / ("deep" * 25)
+@pytest.mark.parametrize("name", ["deep" * 25, "ü" * 50])  # of the second each letter has two bytes
+def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, name):
     with pytest.raises(BadSetting, match="BREAKHIS_RUN_DIR"):
-        TorchServe(replace(fresh_settings, run_dir=deep)).start()
+        TorchServe(replace(fresh_settings, run_dir=Path("/", name))).start()
+
+
+def test_an_address_that_this_machine_does_not_have_is_not_called_taken():
+    with pytest.raises(BadSetting, match="needs IPv4"):
+        require_free("inference", free_port(), "BREAKHIS_INFERENCE_PORT", "192.0.2.1")
+
+
+@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.parametrize("jump", ["+61m", "-61m"])
+def test_the_clock_may_jump(service, field_png, tmp_path, jump):
+    """That of whoever asks; the service keeps its own."""
+    file = tmp_path / "field.png"
+    file.write_bytes(field_png)
+    done = subprocess.run(
+        [*("faketime", "-f", jump), *(sys.executable, "-m", "breakhis", "predict", file)],
+        cwd=ROOT,
+        env=environment(service, FAKETIME_DONT_FAKE_MONOTONIC="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused(fresh_settings):
@@ -182,6 +209,27 @@ def test_a_damaged_archive_is_named_and_nothing_stays(archive, fresh_settings, t
     with pytest.raises(StartFailed, match=r"could not load breakhis\.mar"):
         TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
     assert processes_of(fresh_settings) == []
+
+
+def test_work_without_the_service_says_if_that_has_another_model(archive, tmp_path, fresh_settings):
+    store = tmp_path / "store"
+    store.mkdir()
+    for file in (archive, MODEL_STORE / "manifest.json"):
+        shutil.copy(file, store)
+    shutil.copy(archive, store / "breakhis-1.3.mar")
+    settings = replace(fresh_settings, model_store=store)
+    arguments = ("score", tmp_path / "nothing", "--out", tmp_path / "out")
+    assert "may differ" not in run(settings, *arguments).stderr
+    rewrite_archive(
+        archive,
+        store / "breakhis-1.3.mar",
+        "manifest.json",
+        lambda manifest: manifest.replace(b"1.", b"1.0", 1),
+    )
+    ServedArchive.record(settings, "breakhis-1.3.mar")  # as a deployment does
+    said = run(settings, *arguments).stderr
+    assert f"Judged by version {Archive.open(store, archive.name).version} of the model" in said
+    assert "of breakhis-1.3.mar: verdicts may differ" in said
 
 
 def test_an_empty_setting_counts_as_not_set(monkeypatch):
