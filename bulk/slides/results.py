@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def write(
 @contextmanager
 def room_for_results(folder: Path) -> Iterator[None]:
     """Make the folder of the results, which is gone again if there are none."""
-    made = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # That it can't be written is said now, and not after minutes of work.
@@ -93,8 +93,9 @@ def room_for_results(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
+        for each in made:
+            with suppress(OSError):  # it holds results
+                each.rmdir()
 
 
 def unusable(folder: Path, error: OSError) -> OutputUnusable:
