@@ -117,8 +117,9 @@ def build(client: Client, model: RunningModel) -> None:
     run = gr.State(time_to_live=3600)
     file = gr.File(label="A whole slide", height=140, elem_id="slide-file")
     with gr.Accordion("Scale, for a slide that states none", open=False), gr.Row():
-        um_per_pixel = gr.Number(label="Micrometres a pixel, such as 0.25")
-        objective = gr.Number(label="Or the objective, such as 40")
+        # Gradio makes an empty number 0.
+        um_per_pixel = gr.Number(0, label="Micrometres a pixel, such as 0.25; 0: not known")
+        objective = gr.Number(0, label="Or the objective, such as 40; 0: not known")
         force_scale = gr.Checkbox(label="It counts even if the slide states another")
     with gr.Row():
         start = gr.Button("Judge the slide", variant="primary")
@@ -156,7 +157,7 @@ def build(client: Client, model: RunningModel) -> None:
 
 
 def judge(
-    client: Client, model: RunningModel, sent: list[UploadedFile], *scale: Any
+    client: Client, model: RunningModel, sent: list[UploadedFile], *scale: float
 ) -> Generator[tuple[SlideRun | None, str, str], None, None]:
     """Judge a slide, and delete the upload at the end, however it comes.
 
@@ -166,8 +167,9 @@ def judge(
     model : RunningModel
     sent : list of UploadedFile
         At most one.
-    *scale : float or None, float or None, bool
-        Micrometres a pixel, the objective, and whether they are forced; see `SlideOptions`.
+    *scale : 2 float and bool
+        Micrometres a pixel and the objective, each 0 if it is not known, and whether they count
+        in any case; see `SlideOptions`.
 
     Yields
     ------
@@ -182,7 +184,9 @@ def judge(
         return
     try:
         description = model.describe()
-        with _open(sent[0], description.training_field, SlideOptions(*scale)) as slide:
+        um_per_pixel, objective, force_scale = scale
+        options = SlideOptions(um_per_pixel or None, objective or None, bool(force_scale))
+        with _open(sent[0], description.training_field, options) as slide:
             yield None, verdict.box("waiting", "Looking for tissue", []), ""
             overview = slide.overview()
             tiles = find_tiles(slide, overview, description.min_tissue)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import cv2
 import numpy as np
 from openslide import (
     PROPERTY_NAME_BOUNDS_HEIGHT,
@@ -40,6 +41,7 @@ COARSER = 1.43
 OVERVIEW_SIDE = 2000
 # What is read at a time for the overview, in pixels a side, whatever levels the slide has.
 BLOCK_SIDE = 2048
+OPAQUE = 255
 # A level this much too coarse is as good: its size was rounded to whole pixels.
 ROUNDING = 1.01
 # What to do about a file that is whole and that OpenSlide does not open all the same, by words of
@@ -249,8 +251,12 @@ class Slide:
             raise SlideUnusable(
                 f"{self.name} is damaged ({error}). Copy or export it again."
             ) from None
-        glass = Image.new("RGBA", stored, "white")
-        pixels = np.asarray(Image.alpha_composite(glass, region).convert("RGB"))
+        pixels = np.asarray(region)
+        if pixels[..., 3].min() < OPAQUE:
+            glass = Image.new("RGBA", stored, "white")
+            pixels = np.asarray(Image.alpha_composite(glass, region))
+        # By OpenCV: Pillow takes a fourth of the time in which a field is read.
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
         return pixels if stored == wanted else resize(pixels, *wanted)
 
 

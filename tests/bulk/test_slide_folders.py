@@ -114,9 +114,10 @@ def test_on_a_cluster_comes_the_same(folder, tmp_path):
     for name in ("stated.tiff", "more/silent.tiff"):
         table = (here / name / "fields.csv").read_bytes()
         assert (there / name / "fields.csv").read_bytes() == table
-    # A single slide is judged there, too, and its error is the command's.
-    with pytest.raises(SlideUnusable, match="does not say how many"):
-        judge_slides(STORE, folder / "more" / "silent.tiff", there, ray="local")
+    # What goes wrong there is said as here.
+    with pytest.raises(OutputUnusable, match="notes") as caught:
+        judge_slides(STORE, folder / "stated.tiff", folder / "notes.txt", ray="local")
+    assert "Traceback" not in str(caught.value)
 
 
 def test_a_folder_without_slides_and_results_that_can_t_be_written(folder, tmp_path):
