@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from bulk.errors import BulkError, ModelUnusable
 from bulk.names import printable
@@ -56,7 +57,7 @@ def judge_slides(
         judge = SlideJudge(model_store, options)
         engine = _on_ray(model_store, options, ray) if ray else _here(judge, console)
         if path.is_dir():
-            out = out or path.with_name(f"{path.absolute().name}-results")
+            out = out or Path(f"{path.resolve().name}-results")
             return _judge_folder(judge, engine, path, out, console)
         return _judge_one(engine, Job(path, out or Path(path.stem)))
     except (BadModel, UnknownEngine) as error:
@@ -98,7 +99,7 @@ def _judge_folder(
             outcomes[job] = outcome
             write()  # what is there already can be looked at, and outlasts a stop
             said = outcome if isinstance(outcome, BulkError) else Summary.from_json(outcome).counts
-            console.print(f"{printable(str(job.path))}: {said}", highlight=False, soft_wrap=True)
+            console.print(Text(f"{printable(str(job.path))}: {said}"), soft_wrap=True)
     failed = sum(isinstance(outcome, BulkError) for outcome in outcomes.values())
     print(f"{len(jobs) - failed:,} slides were judged, {failed:,} could not be.")
     print(f"Slides  {write()}", EXPLORATORY, RESEARCH_ONLY, sep="\n")

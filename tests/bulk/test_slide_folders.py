@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     write_slide(folder / "stated.tiff", SIZE, drawn)
     write_slide(folder / "more" / "silent.tiff", SIZE, {(700, 0): draw_field(1)}, scale=None)
     write_slide(folder / "more" / "deeper" / "empty.tif", SIZE, {})
-    (folder / "=broken.svs").write_text("no slide")
+    (folder / "=broken [red].svs").write_text("no slide")
     (folder / "notes.txt").write_text("no slide, and none by its name")
     (folder / ".hidden.tiff").write_text("hidden")
     return folder
@@ -56,6 +56,7 @@ def test_slides_are_judged_one_after_the_other_and_not_twice(folder, tmp_path, c
     said = capsys.readouterr()
     assert "4 slides, 0 of them judged already" in said.err
     assert "stated.tiff: 2 fields: 2 malignant, 0 uncertain" in said.err
+    assert "=broken [red].svs: " in said.err
     assert "1 slides were judged, 3 could not be." in said.out
     assert EXPLORATORY in said.out
     assert RESEARCH_ONLY in said.out
@@ -67,11 +68,11 @@ def test_slides_are_judged_one_after_the_other_and_not_twice(folder, tmp_path, c
         "stated.tiff",
         "more/silent.tiff",
         "more/deeper/empty.tif",
-        "'=broken.svs",
+        "'=broken [red].svs",
     }
     assert "does not say how many" in rows["more/silent.tiff"]["message"]
     assert "No tissue" in rows["more/deeper/empty.tif"]["message"]
-    assert "no slide" in rows["'=broken.svs"]["message"]
+    assert "no slide" in rows["'=broken [red].svs"]["message"]
     facts = json.loads((out / "stated.tiff" / "summary.json").read_text())
     row = rows["stated.tiff"]
     assert (row["fields"], row["malignant"], row["message"]) == ("2", "2", "")
@@ -120,10 +121,11 @@ def test_on_a_cluster_comes_the_same(folder, tmp_path):
     assert "Traceback" not in str(caught.value)
 
 
-def test_a_folder_without_slides_and_results_that_can_t_be_written(folder, tmp_path):
+def test_a_folder_without_slides_and_results_that_can_t_be_written(folder, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(SlideUnusable, match="no slide in"):
-        judge_slides(STORE, tmp_path / "empty", tmp_path / "out")
+        judge_slides(STORE, Path())
     with pytest.raises(OutputUnusable, match="--out"):
         judge_slides(STORE, folder, folder / "notes.txt")
 
