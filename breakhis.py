@@ -51,6 +51,15 @@ app = typer.Typer(
 )
 without_service = typer.Typer()
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the Ray cluster at this address; auto: the one that this machine is "
+        "part of; local: one that is started here for the purpose.",
+    ),
+]
+
 
 @app.command()
 def demo() -> None:
@@ -73,14 +82,7 @@ def score(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default one for each core.")
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Work on the Ray cluster at this address; auto: the one that this machine is "
-            "part of; local: one that is started here for the purpose.",
-        ),
-    ] = None,
+    ray: Ray = None,
 ) -> None:
     """Classify thousands of images into a table, without TorchServe.
 
@@ -96,17 +98,54 @@ def score(
 
 @without_service.command()
 def slide(
-    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="TIFF, SVS, NDPI or DICOM.")],
+    slide: Annotated[
+        Path, typer.Argument(metavar="SLIDE_OR_FOLDER", help="TIFF, SVS, NDPI, DICOM or such.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="For the results; else named like the slide."),
     ] = None,
+    *,
+    um_per_pixel: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Scale of slides that state none, such as 0.25."),
+    ] = None,
+    objective: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Instead of --um-per-pixel, such as 40 for 40x."),
+    ] = None,
+    force_scale: Annotated[
+        bool, typer.Option("--force-scale", help="The scale given counts even if a slide has one.")
+    ] = False,
+    overlap: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share by which fields overlap, such as 0.5.")
+    ] = 0,
+    min_tissue: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of a field that must be tissue; else the model's."),
+    ] = None,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.geojson", help="Judge only inside its polygons, as QuPath exports them."
+        ),
+    ] = None,
+    ray: Ray = None,
 ) -> None:
-    """Judge the tissue of a whole slide, without the service."""
+    """Judge the tissue of whole slides, without the service.
+
+    Of a folder, all slides are judged, one after the other, into a folder each and a table of
+    all. What an earlier run has finished with the same options is left out, so a run that was
+    stopped goes on where it was.
+    """
+    if region and slide.is_dir():
+        raise typer.BadParameter("A region is that of one slide; name the slide.")
     # The model and its libraries take seconds to import.
     with _extra("slides"):
         from bulk.slides import run  # noqa: PLC0415
-    raise typer.Exit(run.judge_slide(_model_store(), slide, out))
+        from bulk.slides.options import SlideOptions  # noqa: PLC0415
+    options = SlideOptions(um_per_pixel, objective, force_scale, overlap, min_tissue, region)
+    raise typer.Exit(run.judge_slides(_model_store(), slide, out, options, ray))
 
 
 # In the order of the help.

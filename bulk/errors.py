@@ -13,6 +13,10 @@ class SlideUnusable(BulkError):
     """The file is no slide, is damaged, does not tell its scale, or holds no tissue."""
 
 
+class RegionUnusable(BulkError):
+    """The file of a region can't be read, or holds no polygon."""
+
+
 class ModelUnusable(BulkError):
     """The model's files are missing or damaged, or a worker could not open them."""
 

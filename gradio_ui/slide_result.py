@@ -9,6 +9,7 @@ import numpy as np
 from bulk.slides.exports import to_csv, to_geojson
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import ScoredField
+from bulk.slides.slide import SlideFacts
 from bulk.slides.summary import EXPLORATORY, Summary
 from gradio_ui import verdict
 from gradio_ui.batch_result import download_links
@@ -19,6 +20,11 @@ OPACITY = 100
 LEGEND = (
     "Orange fields have a high probability of malignancy, blue ones a low one, pale ones neither. "
     "A line across: uncertain. A cross: rejected, unlike every field that the model learnt from."
+)
+IN_QUPATH = (
+    "The GeoJSON opens in QuPath 0.5 or later: open the slide there, then drag the file onto it, "
+    "or take it with File, Import objects from file. Each field is a tile with its probability, "
+    "warnings and model."
 )
 
 
@@ -50,7 +56,7 @@ def encoded(pixels: np.ndarray, format: str) -> bytes:
     return picture.tobytes()
 
 
-def summary(scored: Sequence[ScoredField], found: int) -> str:
+def summary(scored: Sequence[ScoredField], found: int, slide: SlideFacts) -> str:
     """Return the counts, which are no verdict of the slide, as HTML."""
     together = Summary.of(scored)
     lines = together.lines()
@@ -63,19 +69,19 @@ def summary(scored: Sequence[ScoredField], found: int) -> str:
     return verdict.box(
         "waiting",
         "Fields of the slide",
-        [*lines, EXPLORATORY],
+        [*lines, f"Scale: {slide.scale}.", EXPLORATORY],
         footer=f"Model {model.name} {model.version}.",
     )
 
 
-def downloads(scored: Sequence[ScoredField], heat_map: HeatMap) -> str:
-    """Return links that hold heat map, GeoJSON and table themselves."""
+def downloads(scored: Sequence[ScoredField], heat_map: HeatMap, slide: SlideFacts) -> str:
+    """Return links that hold heat map, GeoJSON and table themselves, and how to use them."""
     links = (
         ("heatmap.png", "image/png", heat_map.to_png(), "Heat map as PNG"),
-        ("fields.geojson", "application/geo+json", to_geojson(scored), "GeoJSON for QuPath"),
-        ("fields.csv", "text/csv", to_csv(scored), "Table as CSV"),
+        ("fields.geojson", "application/geo+json", to_geojson(scored, slide), "GeoJSON for QuPath"),
+        ("fields.csv", "text/csv", to_csv(scored, slide), "Table as CSV"),
     )
-    return download_links(links)
+    return f"{download_links(links)}<p>{IN_QUPATH}</p>"
 
 
 def gallery(highest: Sequence[tuple[ScoredField, bytes]]) -> str:

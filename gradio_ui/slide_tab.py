@@ -12,8 +12,9 @@ import numpy as np
 
 from bulk.errors import SlideUnusable
 from bulk.slides.heat_map import HeatMap
+from bulk.slides.options import SlideOptions
 from bulk.slides.scoring import Judge, ScoredField, score
-from bulk.slides.slide import Slide, Tile
+from bulk.slides.slide import Slide, SlideFacts, Tile
 from bulk.slides.summary import EXPLORATORY
 from bulk.slides.tiles import find_tiles
 from gradio_ui import slide_result as result
@@ -58,6 +59,7 @@ class SlideRun:
 
     Attributes
     ----------
+    slide : SlideFacts
     heat_map : HeatMap
     found : int
         Fields with tissue, of which not all may be judged.
@@ -66,6 +68,7 @@ class SlideRun:
         Those of the highest probability with their JPEG, the highest first.
     """
 
+    slide: SlideFacts
     heat_map: HeatMap
     found: int
     scored: list[ScoredField] = field(default_factory=list)
@@ -112,6 +115,11 @@ def build(client: Client, model: RunningModel) -> None:
     gr.Markdown(INTRODUCTION)
     run = gr.State(time_to_live=3600)
     file = gr.File(label="A whole slide", height=140, elem_id="slide-file")
+    with gr.Accordion("Scale, for a slide that states none", open=False), gr.Row():
+        # Gradio makes an empty number 0.
+        um_per_pixel = gr.Number(0, label="Micrometres a pixel, such as 0.25; 0: not known")
+        objective = gr.Number(0, label="Or the objective, such as 40; 0: not known")
+        force_scale = gr.Checkbox(label="It counts even if the slide states another")
     with gr.Row():
         start = gr.Button("Judge the slide", variant="primary")
         cancel = gr.Button("Cancel the slide", variant="stop", interactive=False)
@@ -134,7 +142,7 @@ def build(client: Client, model: RunningModel) -> None:
     )
     judged = start.click(
         partial(judge, client, model),
-        file,
+        [file, um_per_pixel, objective, force_scale],
         [run, progress, picture],
         concurrency_id=SLIDES,
         concurrency_limit=RUNS,
@@ -148,9 +156,19 @@ def build(client: Client, model: RunningModel) -> None:
 
 
 def judge(
-    client: Client, model: RunningModel, sent: list[UploadedFile]
+    client: Client, model: RunningModel, sent: list[UploadedFile], *scale: float
 ) -> Generator[tuple[SlideRun | None, str, str], None, None]:
     """Judge a slide, and delete the upload at the end, however it comes.
+
+    Parameters
+    ----------
+    client : Client
+    model : RunningModel
+    sent : list of UploadedFile
+        At most one.
+    *scale : 2 float and bool
+        Micrometres a pixel and the objective, each 0 if it is not known, and whether they count
+        in any case; see `SlideOptions`.
 
     Yields
     ------
@@ -165,11 +183,13 @@ def judge(
         return
     try:
         description = model.describe()
-        with _open(sent[0], description.training_field) as slide:
+        um_per_pixel, objective, force_scale = scale
+        options = SlideOptions(um_per_pixel or None, objective or None, bool(force_scale))
+        with _open(sent[0], description.training_field, options) as slide:
             yield None, verdict.box("waiting", "Looking for tissue", []), ""
             overview = slide.overview()
             tiles = find_tiles(slide, overview, description.min_tissue)
-            run = SlideRun(HeatMap(slide, overview), len(tiles))
+            run = SlideRun(slide.facts, HeatMap(slide, overview), len(tiles))
             chosen = _spread(tiles)
             picture = result.picture(overview, run.heat_map, slide.name)
             yield run, progress_bar(0, len(chosen), "fields"), picture
@@ -205,14 +225,15 @@ def conclude(run: SlideRun | None) -> tuple[None, str, str, str]:
         return None, "", "", ""
     if len({each.answer.model.sha256 for each in run.scored}) > 1:
         return None, verdict.trouble(MODEL_CHANGED), "", ""
-    together = result.summary(run.scored, run.found)
-    return None, together, result.downloads(run.scored, run.heat_map), result.gallery(run.highest)
+    together = result.summary(run.scored, run.found, run.slide)
+    downloads = result.downloads(run.scored, run.heat_map, run.slide)
+    return None, together, downloads, result.gallery(run.highest)
 
 
-def _open(sent: UploadedFile, training_field: TrainingField) -> Slide:
+def _open(sent: UploadedFile, training_field: TrainingField, options: SlideOptions) -> Slide:
     if not sent.path.exists():
         raise UnreadableUpload(DELETED)
-    slide = Slide.open(sent.path, training_field, sent.name)
+    slide = Slide.open(sent.path, training_field, sent.name, options)
     if slide.overview_cost > MAX_OVERVIEW_COST:
         with slide:
             raise UnreadableUpload(

@@ -72,13 +72,11 @@ class RayScorer:
 
 
 @contextmanager
-def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Engine]:
+def connected(address: str, number: int | None = None) -> Iterator[int]:
     """Connect to a cluster.
 
     Parameters
     ----------
-    model_store : Path
-        As the cluster's machines see it.
     address : str
         As `ray.init` takes it: "local" starts one on this machine, "auto" finds the one that
         this machine belongs to.
@@ -87,15 +85,13 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
 
     Yields
     ------
-    callable
-        Scores chunks of images; see `bulk.images.workers.score`.
+    int
+        How many cores there are to use.
 
     Raises
     ------
     ClusterFailed
-        There is none, or, while it scores, the actors can't be started.
-    ModelUnusable
-        While it scores: an actor could not open the model.
+        There is none.
     """
     own: dict[str, Any] = {}
     if address == "local":
@@ -114,9 +110,36 @@ def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Eng
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ClusterFailed(f"There is no Ray cluster at {address}: {error}") from None
     try:
-        yield partial(_score, model_store, number or int(ray.cluster_resources()["CPU"]))
+        yield number or int(ray.cluster_resources()["CPU"])
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def cluster(model_store: Path, address: str, number: int | None) -> Iterator[Engine]:
+    """Connect to a cluster that scores images.
+
+    Parameters
+    ----------
+    model_store : Path
+        As the cluster's machines see it.
+    address, number
+        See `connected`.
+
+    Yields
+    ------
+    callable
+        Scores chunks of images; see `bulk.images.workers.score`.
+
+    Raises
+    ------
+    ClusterFailed
+        There is none, or, while it scores, the actors can't be started.
+    ModelUnusable
+        While it scores: an actor could not open the model.
+    """
+    with connected(address, number) as cores:
+        yield partial(_score, model_store, cores)
 
 
 def _score(

@@ -34,6 +34,9 @@ class HeatMap:
     slide : Slide
     overview : ndarray of uint8, shape (height, width, 3)
         From `Slide.overview`.
+    overlap : float
+        Of the fields, see `SlideOptions`: of each, the part in the middle is drawn that is no
+        other's middle.
 
     Attributes
     ----------
@@ -41,22 +44,24 @@ class HeatMap:
         RGBA, to be laid over the overview; transparent where nothing was judged.
     """
 
-    def __init__(self, slide: Slide, overview: np.ndarray) -> None:
+    def __init__(self, slide: Slide, overview: np.ndarray, overlap: float = 0.0) -> None:
         self._name = slide.name
         self._overview = overview
         height, width = overview.shape[:2]
         self._shrink = slide.width / width, slide.height / height
-        self._micrometres = slide.scale[0] * self._shrink[0]
+        self._micrometres = slide.facts.scale.across * self._shrink[0]
+        self._rim = overlap / 2
         self.layer = np.zeros((height, width, 4), np.uint8)
 
     def add(self, scored: ScoredField) -> None:
         """Draw one more field."""
         tile, answer = scored
         across, down = self._shrink
-        first = round(tile.x / across), round(tile.y / down)
+        rim_x, rim_y = self._rim * tile.width, self._rim * tile.height
+        first = round((tile.x + rim_x) / across), round((tile.y + rim_y) / down)
         last = (
-            round((tile.x + tile.width) / across) - 1,
-            round((tile.y + tile.height) / down) - 1,
+            round((tile.x + tile.width - rim_x) / across) - 1,
+            round((tile.y + tile.height - rim_y) / down) - 1,
         )
         _draw(self.layer, first, last, answer.verdict, answer.probability)
 

@@ -1,139 +1,124 @@
-"""One run: a slide in, a folder of results out."""
+"""One run: a slide or a folder of slides in, a folder of results out."""
 
-import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
+from rich.text import Text
 
-from bulk.errors import ModelUnusable, OutputUnusable
-from bulk.progress import Progress
-from bulk.slides.exports import to_csv, to_geojson
-from bulk.slides.heat_map import HeatMap
-from bulk.slides.scoring import Judge, ScoredField, score
-from bulk.slides.slide import Slide
+from bulk.errors import BulkError, ModelUnusable
+from bulk.names import printable
+from bulk.slides.folder import find_slides, write_table
+from bulk.slides.judge import Job, Outcome, SlideJudge
+from bulk.slides.options import SlideOptions
+from bulk.slides.scale import Scale
 from bulk.slides.summary import EXPLORATORY, Summary
-from bulk.slides.tiles import find_tiles
 from handler import RESEARCH_ONLY
 from handler.errors import BadModel, UnknownEngine
-from handler.images import Field
-from handler.manifest import TrainingField, read_manifest
-from handler.model import Model
-from handler.prediction import Prediction
-from handler.settings import HandlerSettings
-from handler.whole_file import whole_file
+
+Engine = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
 
 
-def judge_slide(model_store: Path, path: Path, folder: Path | None = None) -> int:
-    """Judge a whole slide and write what came of it into a folder.
+def judge_slides(
+    model_store: Path,
+    path: Path,
+    out: Path | None = None,
+    options: SlideOptions = SlideOptions(),
+    ray: str | None = None,
+) -> int:
+    """Judge a slide, or those of a folder, and write what came of it into folders.
 
     Parameters
     ----------
     model_store : Path
         Folder of the model.
     path : Path
-        The slide.
-    folder : Path, optional
-        For the results; by default one with the slide's name.
+        The slide, or a folder of slides: those that an earlier run has judged are left out.
+    out : Path, optional
+        For the results; by default a folder with the name of the slide, or of the folder with
+        ``-results`` after it.
+    options : SlideOptions, optional
+    ray : str, optional
+        Address of the Ray cluster to work on; see `bulk.images.on_ray.connected`.
 
     Returns
     -------
     int
-        The command's exit code.
+        The command's exit code: 3 if a slide of a folder could not be judged.
 
     Raises
     ------
     BulkError
     """
-    folder = folder or Path(path.stem)
     console = Console(stderr=True)
     try:
-        _, manifest = read_manifest(model_store)
-        with (
-            Slide.open(path, TrainingField(**manifest["field"])) as slide,
-            _room_for_results(folder),
-        ):
-            model = HandlerSettings.read().open_model(model_store, gpu=0)
-            with console.status("Looking for tissue"):
-                overview = slide.overview()
-                tiles = find_tiles(slide, overview, model.tissue_limits.min_tissue)
-            heat_map = HeatMap(slide, overview)
-            scored: list[ScoredField] = []
-            with (
-                Progress(len(tiles), "fields", console) as progress,
-                closing(score(slide, tiles, _judge(model))) as fields,
-            ):
-                for each in fields:
-                    scored.append(each)
-                    heat_map.add(each)
-                    progress.advance(1)
-            summary = Summary.of(scored)
-            _write(_results(slide, scored, heat_map, summary), folder)
+        judge = SlideJudge(model_store, options)
+        engine = _on_ray(model_store, options, ray) if ray else _here(judge, console)
+        if path.is_dir():
+            out = out or Path(f"{path.resolve().name}-results")
+            return _judge_folder(judge, engine, path, out, console)
+        return _judge_one(engine, Job(path, out or Path(path.stem)))
     except (BadModel, UnknownEngine) as error:
         raise ModelUnusable(str(error)) from None
-    print(*summary.lines(), sep="\n")
-    print(f"Heat map, GeoJSON for QuPath and table are in {folder}.")
+
+
+def _judge_one(engine: AbstractContextManager[Engine], job: Job) -> int:
+    with engine as judge_all:
+        ((_, outcome),) = judge_all([job])
+    if isinstance(outcome, BulkError):
+        raise outcome
+    across, down = outcome["micrometres_per_pixel"]
+    scale = Scale(across, down, outcome["scale_from"])
+    print(*Summary.from_json(outcome).lines(), f"Scale: {scale}.", sep="\n")
+    print(f"Heat map, GeoJSON for QuPath and table are in {job.folder}.")
     print(EXPLORATORY, RESEARCH_ONLY, sep="\n")
     return 0
 
 
-def _judge(model: Model) -> Judge:
-    def judge(fields: Sequence[np.ndarray]) -> list[Prediction]:
-        return model.classify([Field(pixels) for pixels in fields])
-
-    return judge
-
-
-def _results(
-    slide: Slide, scored: Sequence[ScoredField], heat_map: HeatMap, summary: Summary
-) -> dict[str, bytes]:
-    """Return the content of each file."""
-    facts = {
-        "slide": slide.name,
-        "width": slide.width,
-        "height": slide.height,
-        "micrometres_per_pixel": slide.scale,
-        **summary.to_json(),
+def _judge_folder(
+    judge: SlideJudge,
+    engine: AbstractContextManager[Engine],
+    folder: Path,
+    out: Path,
+    console: Console,
+) -> int:
+    jobs = [Job(path, out / path.relative_to(folder)) for path in find_slides(folder)]
+    outcomes: dict[Job, Outcome] = {
+        job: summary for job in jobs if (summary := judge.finished(job)) is not None
     }
-    return {
-        "heatmap.png": heat_map.to_png(),
-        "fields.geojson": to_geojson(scored),
-        "fields.csv": to_csv(scored),
-        "summary.json": json.dumps(facts, indent=2).encode("utf-8"),
-    }
+    pending = [job for job in jobs if job not in outcomes]
+    console.print(f"{len(jobs):,} slides, {len(outcomes):,} of them judged already")
+
+    def write() -> Path:
+        return write_table(out, {str(j.folder.relative_to(out)): o for j, o in outcomes.items()})
+
+    with engine if pending else nullcontext() as judge_all:
+        for job, outcome in judge_all(pending) if judge_all else ():
+            outcomes[job] = outcome
+            write()  # what is there already can be looked at, and outlasts a stop
+            said = outcome if isinstance(outcome, BulkError) else Summary.from_json(outcome).counts
+            console.print(Text(f"{printable(str(job.path))}: {said}"), soft_wrap=True)
+    failed = sum(isinstance(outcome, BulkError) for outcome in outcomes.values())
+    print(f"{len(jobs) - failed:,} slides were judged, {failed:,} could not be.")
+    print(f"Slides  {write()}", EXPLORATORY, RESEARCH_ONLY, sep="\n")
+    return 3 if failed else 0
 
 
 @contextmanager
-def _room_for_results(folder: Path) -> Iterator[None]:
-    """Make the folder of the results, which is gone again if there are none."""
-    made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # That it can't be written is said now, and not after minutes of work.
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise _unusable(folder, error) from None
-    try:
-        yield
-    finally:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
+def _here(judge: SlideJudge, console: Console) -> Iterator[Engine]:
+    def judge_all(jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        for job in jobs:
+            yield job, judge.outcome(job, console)
+
+    yield judge_all
 
 
-def _write(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files, which get their names when all are complete."""
-    try:
-        with ExitStack() as complete:
-            for name, content in files.items():
-                complete.enter_context(whole_file(folder / name)).write_bytes(content)
-    except OSError as error:
-        raise _unusable(folder, error) from None
+@contextmanager
+def _on_ray(model_store: Path, options: SlideOptions, address: str) -> Iterator[Engine]:
+    from bulk.images.on_ray import connected  # noqa: PLC0415 # an optional extra
+    from bulk.slides import on_ray  # noqa: PLC0415 # as above
 
-
-def _unusable(folder: Path, error: OSError) -> OutputUnusable:
-    return OutputUnusable(
-        f"Results can't be written into {folder} ({error.strerror}). Name another with --out."
-    )
+    with connected(address):
+        yield partial(on_ray.judge, model_store, options)

@@ -28,7 +28,9 @@ class ScoredField(NamedTuple):
     answer: Prediction
 
 
-def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[ScoredField, None, None]:
+def score(
+    slide: Slide, tiles: Sequence[Tile], judge: Judge, threads: int | None = None
+) -> Generator[ScoredField, None, None]:
     """Judge fields, a batch at a time.
 
     Closing the generator ends the work; close it before the slide, which its threads read.
@@ -38,6 +40,8 @@ def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[Scored
     slide : Slide
     tiles : sequence of Tile
     judge : Judge
+    threads : int, optional
+        That read; by default one for each core.
 
     Yields
     ------
@@ -49,7 +53,7 @@ def score(slide: Slide, tiles: Sequence[Tile], judge: Judge) -> Generator[Scored
     SlideUnusable
         The slide is damaged.
     """
-    pool = ThreadPoolExecutor(joblib.cpu_count())
+    pool = ThreadPoolExecutor(threads or joblib.cpu_count())
     reading: deque[tuple[Tile, Future[np.ndarray]]] = deque()
     remaining = iter(tiles)
 

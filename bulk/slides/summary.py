@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
@@ -53,10 +53,15 @@ class Summary:
             model=scored[0].answer.model,
         )
 
+    @property
+    def counts(self) -> str:
+        """How many fields got which verdict, in plain text."""
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
+        return f"{self.fields} fields: {counts}."
+
     def lines(self) -> list[str]:
         """Say it in plain text."""
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
-        said = [f"{self.fields} fields: {counts}."]
+        said = [self.counts]
         if self.mean_decision is None:
             said.append("Every field was rejected: this is not the tissue that the model knows.")
         else:
@@ -67,6 +72,12 @@ class Summary:
                 f"{self.mean_probability:.0%}, {self.labelled_malignant} labelled malignant."
             )
         return said
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "Summary":
+        """Read what `to_json` has returned, perhaps with more beside it."""
+        known = {field.name: facts[field.name] for field in fields(cls)}
+        return cls(**{**known, "model": ModelId(**facts["model"])})
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as an object, with what it may be taken for."""

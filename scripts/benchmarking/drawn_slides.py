@@ -13,6 +13,7 @@ from serve.drawn_tissue import draw_field
 
 TILE = 512
 WHITE = np.full((TILE, TILE, 3), 255, np.uint8)
+GLASS = zlib.compress(WHITE.tobytes())
 APERIO = "Aperio Image Library v12.0.0\r\n{width}x{height} |AppMag = 20|MPP = {scale}"
 
 
@@ -36,6 +37,7 @@ def write_slide(
     scale: float | None = 0.49,
     levels: tuple[int, ...] = (1, 4),
     aperio: bool = False,
+    sparse: bool = False,
 ) -> Path:
     """Write a tiled, pyramidal TIFF, losslessly.
 
@@ -52,6 +54,8 @@ def write_slide(
         By how much each is smaller than level 0.
     aperio : bool
         Whether to describe it as Aperio's scanners do.
+    sparse : bool
+        Whether to store nothing where there is glass.
     """
     width, height = size
     with tifffile.TiffWriter(path, bigtiff=True) as file:
@@ -63,7 +67,7 @@ def write_slide(
                 tags["resolution"] = (10_000 / scale / shrink,) * 2
                 tags["resolutionunit"] = "CENTIMETER"
             file.write(
-                _tiles(size, regions, shrink),
+                _tiles(size, regions, shrink, b"" if sparse else GLASS),
                 shape=(-(-height // shrink), -(-width // shrink), 3),
                 dtype=np.uint8,
                 tile=(TILE, TILE),
@@ -77,7 +81,10 @@ def write_slide(
 
 
 def _tiles(
-    size: tuple[int, int], regions: Mapping[tuple[int, int], np.ndarray], shrink: int
+    size: tuple[int, int],
+    regions: Mapping[tuple[int, int], np.ndarray],
+    shrink: int,
+    glass: bytes,
 ) -> Iterator[bytes]:
     """Encode the tiles of a level; all that is glass is one and the same."""
     small = {
@@ -86,7 +93,6 @@ def _tiles(
         )
         for (x, y), pixels in regions.items()
     }
-    glass = zlib.compress(WHITE.tobytes())
     width, height = size
     for top in range(0, -(-height // shrink), TILE):
         for left in range(0, -(-width // shrink), TILE):

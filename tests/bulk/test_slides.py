@@ -11,14 +11,17 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 import cv2
 import numpy as np
 import pytest
 
 from bulk.errors import ModelUnusable, OutputUnusable, SlideUnusable
+from bulk.slides.exports import to_geojson
 from bulk.slides.heat_map import round_length
-from bulk.slides.run import judge_slide
+from bulk.slides.run import judge_slides
+from bulk.slides.scoring import ScoredField
 from bulk.slides.slide import Slide, Tile
 from bulk.slides.summary import EXPLORATORY
 from bulk.slides.tiles import find_tiles
@@ -127,6 +130,9 @@ def test_a_person_reads_counts_and_that_it_is_exploratory(judged):
     assert (facts["width"], facts["height"]) == SIZE
     assert facts["verdicts"] == {"malignant": 2, "uncertain": 1, "benign": 0, "rejected": 1}
     assert facts["micrometres_per_pixel"] == pytest.approx([0.49, 0.49])
+    assert facts["scale_from"] == "slide"
+    assert {row["scale_from"] for row in rows_of(folder / "biopsy").values()} == {"slide"}
+    assert "Scale: 0.49 x 0.49 micrometres a pixel, as the slide states." in done.stdout
 
 
 def test_qupath_s_tiles_lie_where_the_fields_are(judged):
@@ -147,6 +153,48 @@ def test_qupath_s_tiles_lie_where_the_fields_are(judged):
             "Probability of malignancy": float(row["probability"]),
             "Decision": float(row["decision"]),
         }
+        assert properties["name"] == f"row {row['row']}, column {row['column']}"
+        told = properties["metadata"]
+        assert told["Warnings"] == (row["warnings"] or "none")
+        assert told["Model"] == f"breakhis {row['model_version']}"
+        assert told["Scale"] == "0.49 x 0.49 micrometres a pixel, as the slide states"
+        assert EXPLORATORY in told["Note"]
+        assert all(isinstance(value, str) for value in told.values())
+    ids = [UUID(feature["id"]) for feature in collection["features"]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_qupath_s_tiles_lie_where_it_counts_from(tmp_path, model):
+    """QuPath shows a sparse TIFF from the corner of what is stored."""
+    drawn = {(3, 3): draw_field(1)}
+    path = write_slide(tmp_path / "a.tiff", (3500, 3000), at(drawn), levels=(1,), sparse=True)
+    whole = write_slide(tmp_path / "b.tiff", (3500, 3000), at(drawn), levels=(1,))
+    (answer,) = model.classify([read_field(encode(drawn[3, 3]))])
+    corners = []
+    for each in (path, whole):
+        with Slide.open(each, FIELD) as slide:
+            (tile,) = find_tiles(slide, slide.overview(), 0.05)
+            assert (tile.x, tile.y) == (2100, 1380)
+            written = json.loads(to_geojson([ScoredField(tile, answer)], slide.facts))
+            corners.append(written["features"][0]["geometry"]["coordinates"][0][0])
+    # Tiles of 512 pixels: those stored begin at the fifth column and the third row.
+    assert corners == [[2100 - 4 * 512, 1380 - 2 * 512], [2100, 1380]]
+
+
+def test_a_field_keeps_its_id_whatever_the_file_is_called(tmp_path, model):
+    (answer,) = model.classify([read_field(encode(draw_field(1)))])
+    ids = []
+    for name, fields in (("a", DRAWN), ("b", DRAWN), ("c", {(0, 0): draw_field(1)})):
+        path = write_slide(tmp_path / f"{name}.tiff", SIZE, at(fields))
+        with Slide.open(path, FIELD) as slide:
+            scored = [
+                ScoredField(Tile(0, column, 700 * column, 0, 700, 460), answer)
+                for column in range(2)
+            ]
+            written = json.loads(to_geojson(scored, slide.facts))
+        ids.append([feature["id"] for feature in written["features"]])
+    assert ids[0] == ids[1]
+    assert not set(ids[0]) & set(ids[2])
 
 
 def test_the_heat_map_is_coloured_where_the_fields_are(judged):
@@ -181,7 +229,7 @@ def test_other_scales_and_aperio_s_slides(tmp_path, model, scale, aperio):
     size = round(SIZE[0] * zoom), round(SIZE[1] * zoom)
     path = write_slide(tmp_path / "slide.svs", size, drawn, scale=scale, aperio=aperio)
     with Slide.open(path, FIELD) as slide:
-        assert slide.scale == pytest.approx((scale, scale))
+        assert slide.facts.scale[:2] == pytest.approx((scale, scale))
         places = find_tiles(slide, slide.overview(), model.tissue_limits.min_tissue)
         found = {(place.row, place.column): slide.field(place) for place in places}
     assert DRAWN.keys() <= found.keys()
@@ -272,7 +320,7 @@ def test_a_folder_that_can_t_be_written(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", SIZE, {})
     (tmp_path / "taken").write_text("somebody's")
     with pytest.raises(OutputUnusable, match="Name another with --out"):
-        judge_slide(ROOT / "model_store", path, tmp_path / "taken")
+        judge_slides(ROOT / "model_store", path, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "somebody's"
 
 
@@ -282,7 +330,7 @@ def test_the_engine_is_the_one_that_the_service_has(tmp_path, monkeypatch):
     (tmp_path / "model-config.yaml").write_text(config)
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "model-config.yaml")
     with pytest.raises(ModelUnusable, match="no engine 'abacus'"):
-        judge_slide(ROOT / "model_store", path, tmp_path / "out")
+        judge_slides(ROOT / "model_store", path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

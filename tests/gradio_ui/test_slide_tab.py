@@ -45,6 +45,8 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     assert "3 fields: 2 malignant, 1 uncertain, 0 benign, 0 rejected." in said
     assert EXPLORATORY in said
     assert RESEARCH_ONLY in said
+    assert "Scale: 0.49 x 0.49 micrometres a pixel, as the slide states." in said
+    assert "QuPath 0.5 or later" in page.locator("#slide-downloads").inner_text()
     assert "3 of 3 fields" in page.locator("#slide-progress").inner_text()
     assert page.locator("#slide-picture img").count() == 2
     assert page.locator("#slide-gallery img").count() == 3
@@ -94,8 +96,19 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
     judge_slide(desktop, broken_file)
     said.get_by_text("broken.png is no slide that OpenSlide reads").wait_for()
     desktop.page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
-    judge_slide(desktop, write_slide(tmp_path / "silent.tiff", (2800, 1840), {}, scale=None))
+    silent = write_slide(
+        tmp_path / "silent.tiff", (2800, 1840), {(700, 460): draw_field(1)}, scale=None
+    )
+    judge_slide(desktop, silent)
     said.get_by_text("does not say how many micrometres").wait_for()
+    desktop.page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
+    desktop.page.get_by_role("button", name="Scale, for a slide that states none").click()
+    desktop.page.get_by_label("Micrometres a pixel").fill("0.49")
+    judge_slide(desktop, silent)
+    desktop.page.get_by_text("Scale: 0.49 x 0.49 micrometres a pixel, as was given").wait_for()
+    assert {row["scale_from"] for row in rows_of(download(desktop, "Table as CSV"))} == {
+        "um-per-pixel"
+    }
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
