@@ -21,7 +21,7 @@ from rich.progress import track
 
 from handler.engines import AUTO
 from scripts.benchmarking.cost_report import page, plot
-from scripts.benchmarking.drawn_slides import write_slide
+from serve.drawn_slides import write_slide
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
 from handler import RESEARCH_ONLY
-from scripts.benchmarking.drawn_slides import many, write_slide
+from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
