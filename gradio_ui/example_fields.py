@@ -30,7 +30,10 @@ FIELDS = {
     "Drawn: ducts and fat": (FAT_WITH_DUCTS, 101),
     "Drawn: sheets of carcinoma": (DUCTAL_CARCINOMA, 100),
 }
-PATIENT = [(DUCTAL_CARCINOMA, seed) for seed in (1, 2, 3, 4)] + [(LOBULAR_CARCINOMA, 1), (ADENOSIS, 1)]
+PATIENT = [(DUCTAL_CARCINOMA, seed) for seed in (1, 2, 3, 4)] + [
+    (LOBULAR_CARCINOMA, 1),
+    (ADENOSIS, 1),
+]
 SLIDE = [(FIBROADENOMA, 1), (DUCTAL_CARCINOMA, 1)]
 FIELD_WIDTH, FIELD_HEIGHT = 700, 460
 PIECE = (3 * FIELD_WIDTH, 2 * FIELD_HEIGHT)
