@@ -1,12 +1,14 @@
 """Fields for a visitor of the demo to click: from BreakHis where it is at hand, else drawn."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from bulk.breakhis_names import BREAKHIS_NAME
 from gradio_ui.errors import NoExamples
+from handler.prediction import Verdict
 from serve.drawn_slides import write_slide
 from serve.drawn_tissue import (
     ADENOSIS,
@@ -14,6 +16,7 @@ from serve.drawn_tissue import (
     FAT_WITH_DUCTS,
     FIBROADENOMA,
     LOBULAR_CARCINOMA,
+    Tissue,
     draw_field,
     encode,
 )
@@ -23,20 +26,32 @@ REAL = (
     "From the BreakHis folder of this machine; the letter after SOB is the true class, B for "
     "benign and M for malignant. The model learnt from this data set, perhaps from these images."
 )
-# Kinds of tissue and seeds. The model gives the fields the verdicts "benign", "uncertain" and
-# "malignant"; find others with scripts.choose_examples where a new model says otherwise.
+
+
+class Drawn(NamedTuple):
+    """A field to draw, and the verdict that the committed model gives it by itself."""
+
+    tissue: Tissue
+    seed: int
+    verdict: Verdict
+
+
+# After a new model, `python -m scripts.choose_examples` finds the seeds.
 FIELDS = {
-    "Drawn: ducts in loose stroma": (FIBROADENOMA, 101),
-    "Drawn: ducts and fat": (FAT_WITH_DUCTS, 101),
-    "Drawn: sheets of carcinoma": (DUCTAL_CARCINOMA, 100),
+    "Drawn: ducts in loose stroma": Drawn(FIBROADENOMA, 6, "benign"),
+    "Drawn: lobules and ducts": Drawn(ADENOSIS, 11, "uncertain"),
+    "Drawn: sheets of carcinoma": Drawn(DUCTAL_CARCINOMA, 15, "malignant"),
 }
-PATIENT = [(DUCTAL_CARCINOMA, seed) for seed in (1, 2, 3, 4)] + [
-    (LOBULAR_CARCINOMA, 1),
-    (ADENOSIS, 1),
-]
-SLIDE = [(FIBROADENOMA, 1), (DUCTAL_CARCINOMA, 1)]
-FIELD_WIDTH, FIELD_HEIGHT = 700, 460
-PIECE = (3 * FIELD_WIDTH, 2 * FIELD_HEIGHT)
+WITHOUT_STAIN = "Drawn: without stain"
+PATIENT = (
+    *((DUCTAL_CARCINOMA, seed) for seed in range(3)),
+    *((LOBULAR_CARCINOMA, seed) for seed in range(2)),
+    (FAT_WITH_DUCTS, 0),
+)
+# Fields across and down of each piece of tissue on the slide; around each lies one of glass.
+PIECE = 3, 2
+PIECES = (FIBROADENOMA, DUCTAL_CARCINOMA)
+WIDTH, HEIGHT = 700, 460
 # As many of each class, from different patients.
 OF_EACH_CLASS = 2
 
@@ -97,28 +112,26 @@ def drawn_patient(folder: Path) -> list[Path]:
     return paths
 
 
-def drawn_slide(path: Path) -> Path:
+def drawn_slide(path: Path) -> None:
     """Draw a slide with two pieces of tissue: fibroadenoma, and ductal carcinoma.
 
     Parameters
     ----------
     path : Path
         Of the pyramidal TIFF that is written.
-
-    Returns
-    -------
-    Path
-        The same.
     """
-    width, height = PIECE
+    across, down = PIECE
     pieces = {
-        (FIELD_WIDTH * (1 + i * 4), FIELD_HEIGHT): draw_field(seed, width, height, tissue)
-        for i, (tissue, seed) in enumerate(SLIDE)
+        (WIDTH * (1 + i * (across + 1)), HEIGHT): draw_field(
+            0, WIDTH * across, HEIGHT * down, tissue
+        )
+        for i, tissue in enumerate(PIECES)
     }
-    return write_slide(path, (9 * FIELD_WIDTH, 4 * FIELD_HEIGHT), pieces)
+    size = (WIDTH * (1 + len(PIECES) * (across + 1)), HEIGHT * (down + 2))
+    write_slide(path, size, dict(zip(places, drawn, strict=True)))
 
 
 def _drawn() -> dict[str, np.ndarray]:
-    fields = {name: draw_field(seed, tissue=tissue) for name, (tissue, seed) in FIELDS.items()}
+    fields = {name: draw_field(f.seed, tissue=f.tissue) for name, f in FIELDS.items()}
     grey = cv2.cvtColor(next(iter(fields.values())), cv2.COLOR_RGB2GRAY)
-    return fields | {"Drawn: without stain": cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)}
+    return fields | {WITHOUT_STAIN: cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)}

@@ -24,6 +24,7 @@ EOSIN = (0.20, 0.90, 0.38)
 STEP = 1 / 128
 # Areas of nuclei, in square micrometres.
 EPITHELIAL, FIBROBLAST = 24, 18
+NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Tissue:
     eosin: float = 1.0
 
 
-FIBROADENOMA = Tissue(ducts=22, loose=0.8, fibroblasts=2200, eosin=0.8)
-ADENOSIS = Tissue(lobules=0.45, ducts=14, fat=0.03, eosin=0.9)
-FAT_WITH_DUCTS = Tissue(fat=0.3, ducts=14, lobules=0.06, clefts=0.03)
+FIBROADENOMA = Tissue(ducts=30, loose=0.8, fibroblasts=2200, eosin=0.8)
+ADENOSIS = Tissue(lobules=0.3, ducts=20, eosin=0.9)
+FAT_WITH_DUCTS = Tissue(fat=0.2, ducts=14, lobules=0.06, clefts=0.03)
 DUCTAL_CARCINOMA = Tissue(
     nests=0.55, fat=0.04, fibroblasts=1800, haematoxylin=1.15, eosin=1.15, clefts=0.03
 )
@@ -260,7 +261,7 @@ class _Specimen:
 
     def _draw_fat(self) -> None:
         cells = self.fat.astype(np.float32)
-        edge = cv2.dilate(cells, None) != cv2.erode(cells, None)
+        edge = cv2.morphologyEx(cells, cv2.MORPH_GRADIENT, NEIGHBOURS) > 0
         # Corners are round.
         inside = cv2.GaussianBlur((~edge).astype(np.float32), (0, 0), 2.5) > 0.64
         self._lay(cells > 0, 0.06, 0.24)
@@ -269,7 +270,7 @@ class _Specimen:
     def _draw_nests(self) -> None:
         if not self.nests.any():
             return
-        rim = cv2.morphologyEx(self.nests.astype(np.uint8), cv2.MORPH_GRADIENT, None) > 0
+        rim = cv2.morphologyEx(self.nests.astype(np.uint8), cv2.MORPH_GRADIENT, NEIGHBOURS) > 0
         self._lay(self.nests, 0.2 + 0.06 * self._noise(6), 0.3 + 0.08 * self._noise(14))
         self._lay(rim & (self._noise(50) > -0.2), 0.04, 0.08)
         self._lay(self.nests & (self._noise(9) > 1.5), 0.05, 0.08)

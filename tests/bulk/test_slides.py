@@ -26,8 +26,8 @@ from handler import settings
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
-from serve.drawn_slides import many, write_slide
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
+from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT
 
