@@ -121,12 +121,8 @@ def drawn_slide(path: Path) -> None:
         Of the pyramidal TIFF that is written.
     """
     across, down = PIECE
-    pieces = {
-        (WIDTH * (1 + i * (across + 1)), HEIGHT): draw_field(
-            0, WIDTH * across, HEIGHT * down, tissue
-        )
-        for i, tissue in enumerate(PIECES)
-    }
+    places = [(WIDTH * (1 + i * (across + 1)), HEIGHT) for i in range(len(PIECES))]
+    drawn = [draw_field(0, WIDTH * across, HEIGHT * down, tissue) for tissue in PIECES]
     size = (WIDTH * (1 + len(PIECES) * (across + 1)), HEIGHT * (down + 2))
     write_slide(path, size, dict(zip(places, drawn, strict=True)))
 

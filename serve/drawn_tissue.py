@@ -152,7 +152,7 @@ class _Specimen:
         shape = (int(2 * height / size) + 3, int(2 * width / size) + 3)
         coarse = 1.3 * self.rng.standard_normal(shape, np.float32)
         fine = cv2.resize(coarse, None, fx=size / 2, fy=size / 2, interpolation=cv2.INTER_CUBIC)
-        x, y = self.rng.integers(0, max(1, size // 2), 2)
+        x, y = self.rng.integers(0, max(1, int(size / 2)), 2)
         return fine[y : y + height, x : x + width]
 
     def _region(self, share: float, size: float) -> np.ndarray:
@@ -222,7 +222,9 @@ class _Specimen:
         away = cv2.distanceTransform((~solid).astype(np.uint8), cv2.DIST_L2, 5)
         across = x * sin + y * cos + 40 * self._noise(300) + 7 * self._noise(70)
         # They lie around what is solid.
-        across = cv2.GaussianBlur(across + 10 * np.exp(-away / 15), (0, 0), 3)
+        across = np.asarray(
+            cv2.GaussianBlur(across + 10 * np.exp(-away / 15), (0, 0), 3), np.float32
+        )
         angle = np.arctan2(
             cv2.Sobel(across, cv2.CV_32F, 1, 0), -cv2.Sobel(across, cv2.CV_32F, 0, 1)
         )
