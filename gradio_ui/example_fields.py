@@ -1,19 +1,57 @@
 """Fields for a visitor of the demo to click: from BreakHis where it is at hand, else drawn."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from bulk.breakhis_names import BREAKHIS_NAME
 from gradio_ui.errors import NoExamples
-from serve.drawn_tissue import GLASS, draw_field, encode
+from handler.prediction import Verdict
+from serve.drawn_slides import write_slide
+from serve.drawn_tissue import (
+    ADENOSIS,
+    DUCTAL_CARCINOMA,
+    FAT_WITH_DUCTS,
+    FIBROADENOMA,
+    LOBULAR_CARCINOMA,
+    Tissue,
+    draw_field,
+    encode,
+)
 
 DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."
 REAL = (
     "From the BreakHis folder of this machine; the letter after SOB is the true class, B for "
     "benign and M for malignant. The model learnt from this data set, perhaps from these images."
 )
+
+
+class Drawn(NamedTuple):
+    """A field to draw, and the verdict that the committed model gives it by itself."""
+
+    tissue: Tissue
+    seed: int
+    verdict: Verdict
+
+
+# After a new model, `python -m scripts.choose_examples` finds the seeds.
+FIELDS = {
+    "Drawn: ducts in loose stroma": Drawn(FIBROADENOMA, 6, "benign"),
+    "Drawn: lobules and ducts": Drawn(ADENOSIS, 11, "uncertain"),
+    "Drawn: sheets of carcinoma": Drawn(DUCTAL_CARCINOMA, 15, "malignant"),
+}
+WITHOUT_STAIN = "Drawn: without stain"
+PATIENT = (
+    *((DUCTAL_CARCINOMA, seed) for seed in range(3)),
+    *((LOBULAR_CARCINOMA, seed) for seed in range(2)),
+    (FAT_WITH_DUCTS, 0),
+)
+# Fields across and down of each piece of tissue on the slide; around each lies one of glass.
+PIECE = 3, 2
+PIECES = (FIBROADENOMA, DUCTAL_CARCINOMA)
+WIDTH, HEIGHT = 700, 460
 # As many of each class, from different patients.
 OF_EACH_CLASS = 2
 
@@ -55,14 +93,41 @@ def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
     return {path.stem: path.read_bytes() for path in chosen}, REAL
 
 
+def drawn_patient(folder: Path) -> list[Path]:
+    """Draw six fields of one patient.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the PNG files are written; it must exist. Its name becomes the patient's.
+
+    Returns
+    -------
+    list of Path
+    """
+    paths = []
+    for number, (tissue, seed) in enumerate(PATIENT, start=1):
+        paths.append(folder / f"drawn-{number}.png")
+        paths[-1].write_bytes(encode(draw_field(seed, tissue=tissue)))
+    return paths
+
+
+def drawn_slide(path: Path) -> None:
+    """Draw a slide with two pieces of tissue: fibroadenoma, and ductal carcinoma.
+
+    Parameters
+    ----------
+    path : Path
+        Of the pyramidal TIFF that is written.
+    """
+    across, down = PIECE
+    places = [(WIDTH * (1 + i * (across + 1)), HEIGHT) for i in range(len(PIECES))]
+    drawn = [draw_field(0, WIDTH * across, HEIGHT * down, tissue) for tissue in PIECES]
+    size = (WIDTH * (1 + len(PIECES) * (across + 1)), HEIGHT * (down + 2))
+    write_slide(path, size, dict(zip(places, drawn, strict=True)))
+
+
 def _drawn() -> dict[str, np.ndarray]:
-    """Draw one field for each kind of answer."""
-    field = draw_field(1)
-    pale = cv2.addWeighted(field, 0.6, np.full_like(field, GLASS.astype(np.uint8)), 0.4, 0)
-    grey = cv2.cvtColor(field, cv2.COLOR_RGB2GRAY)
-    return {
-        "Drawn": field,
-        "Drawn, pale": pale,
-        "Drawn, out of focus": cv2.GaussianBlur(draw_field(14), (0, 0), 2.5),
-        "Drawn, without stain": cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB),
-    }
+    fields = {name: draw_field(f.seed, tissue=f.tissue) for name, f in FIELDS.items()}
+    grey = cv2.cvtColor(next(iter(fields.values())), cv2.COLOR_RGB2GRAY)
+    return fields | {WITHOUT_STAIN: cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)}

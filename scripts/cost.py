@@ -21,7 +21,6 @@ from rich.progress import track
 
 from handler.engines import AUTO
 from scripts.benchmarking.cost_report import page, plot
-from scripts.benchmarking.drawn_slides import write_slide
 from scripts.benchmarking.images import write_images
 from scripts.benchmarking.machine import limit, machine
 from scripts.benchmarking.services import resident_mb
@@ -29,6 +28,7 @@ from scripts.errors import ScriptError
 from scripts.paths import ROOT
 from scripts.reports import command_line, report
 from scripts.training.breakhis import FIELD_SIZE
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field
 
 IMAGES = (100, 1_000, 10_000)

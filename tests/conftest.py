@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import psutil
 import pytest
 import requests
@@ -29,6 +30,8 @@ from hypothesis import settings as hypothesis_settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gradio_ui.example_fields import FIELDS
+from handler.prediction import Verdict
 from serve.archive import build
 from serve.client import Client
 from serve.drawn_tissue import draw_field, encode
@@ -317,9 +320,15 @@ def authorization(service: Settings) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens.get('inference')}"}
 
 
+def field_that_is(verdict: Verdict) -> np.ndarray:
+    """Draw the example that the committed model gives this verdict."""
+    (field,) = (field for field in FIELDS.values() if field.verdict == verdict)
+    return draw_field(field.seed, tissue=field.tissue)
+
+
 @pytest.fixture(scope="session")
 def field_png() -> bytes:
-    return encode(draw_field(1))
+    return encode(field_that_is("malignant"))
 
 
 # An upload of a page that was killed.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from scripts.benchmarking.bench_report import readme_row
-from scripts.benchmarking.drawn_slides import write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field, encode
 from serve.settings import Settings
 from tests.conftest import ROOT, run_snippet

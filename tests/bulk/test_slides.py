@@ -29,16 +29,20 @@ from handler import settings
 from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
-from scripts.benchmarking.drawn_slides import many, write_slide
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
+from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
-from tests.conftest import ROOT
+from tests.conftest import ROOT, field_that_is
 
 pytestmark = pytest.mark.slow
 NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)
-PALE = draw_field(2) // 2 + 112
-# By row and column of the grid: of each verdict that drawn fields get.
-DRAWN = {(1, 1): draw_field(1), (1, 2): PALE, (2, 1): NOISE, (2, 3): draw_field(4)}
+# By row and column of the grid: one of each verdict.
+DRAWN = {
+    (1, 1): field_that_is("malignant"),
+    (1, 2): field_that_is("uncertain"),
+    (2, 1): NOISE,
+    (2, 3): field_that_is("benign"),
+}
 SIZE = 4 * 700, 4 * 460
 FILES = {"fields.csv", "fields.geojson", "heatmap.png", "summary.json"}
 
@@ -122,13 +126,13 @@ def test_each_field_gets_what_the_same_picture_gets(judged, model):
 
 def test_a_person_reads_counts_and_that_it_is_exploratory(judged):
     folder, done = judged
-    assert "4 fields: 2 malignant, 1 uncertain, 0 benign, 1 rejected." in done.stdout
+    assert "4 fields: 1 malignant, 1 uncertain, 1 benign, 1 rejected." in done.stdout
     assert "Over the 3 fields that were not rejected" in done.stdout
     assert EXPLORATORY in done.stdout
     facts = json.loads((folder / "biopsy" / "summary.json").read_text())
     assert facts["note"] == EXPLORATORY
     assert (facts["width"], facts["height"]) == SIZE
-    assert facts["verdicts"] == {"malignant": 2, "uncertain": 1, "benign": 0, "rejected": 1}
+    assert facts["verdicts"] == {"malignant": 1, "uncertain": 1, "benign": 1, "rejected": 1}
     assert facts["micrometres_per_pixel"] == pytest.approx([0.49, 0.49])
     assert facts["scale_from"] == "slide"
     assert {row["scale_from"] for row in rows_of(folder / "biopsy").values()} == {"slide"}

@@ -1,11 +1,20 @@
+import numpy as np
 import pytest
 
+from bulk.slides.slide import Slide
+from bulk.slides.tiles import find_tiles
 from gradio_ui.errors import NoExamples
-from gradio_ui.example_fields import example_fields
-from handler.images import read_field
+from gradio_ui.example_fields import FIELDS, PIECE, drawn_patient, drawn_slide, example_fields
+from handler.images import Field, read_field
 from handler.model import Model
+from handler.prediction import VERDICTS
 from scripts.paths import MODEL_STORE
 from serve.drawn_tissue import draw_field, encode
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.open(MODEL_STORE)
 
 
 def test_without_a_data_set_they_are_drawn_and_say_so():
@@ -16,16 +25,41 @@ def test_without_a_data_set_they_are_drawn_and_say_so():
         assert read_field(content).pixels.shape == (460, 700, 3)
 
 
-def test_the_drawn_ones_show_every_kind_of_answer():
+def test_each_drawn_one_gets_the_verdict_that_it_should_show(model):
     fields, _ = example_fields(None)
-    model = Model.open(MODEL_STORE)
-    answers = model.classify([read_field(content) for content in fields.values()])
-    assert [answer.verdict for answer in answers] == [
-        *("malignant", "uncertain", "malignant", "rejected"),
-    ]
-    assert [{w.code for w in answer.warnings} for answer in answers] == [
-        *(set(), set(), {"out_of_focus"}, {"not_he", "unfamiliar"}),
-    ]
+    answers = dict(
+        zip(fields, model.classify([read_field(f) for f in fields.values()]), strict=True)
+    )
+    *tissue, without_stain = answers.values()
+    expected = [field.verdict for field in FIELDS.values()]
+    assert [answer.verdict for answer in tissue] == expected
+    assert {*expected, without_stain.verdict} == set(VERDICTS)
+    assert [answer.warnings for answer in tissue] == [[]] * len(FIELDS)
+    assert "not_he" in {warning.code for warning in without_stain.warnings}
+
+
+def test_a_drawn_patient_has_six_fields_that_are_all_judged(tmp_path, model):
+    paths = drawn_patient(tmp_path)
+    assert sorted(paths) == sorted(tmp_path.iterdir())
+    answers = model.classify([read_field(path.read_bytes()) for path in paths])
+    assert len(answers) == 6
+    assert "rejected" not in {answer.verdict for answer in answers}
+    assert len({answer.decision for answer in answers}) == 6
+
+
+def test_a_drawn_slide_has_a_benign_piece_and_one_of_carcinoma(tmp_path, model):
+    path = tmp_path / "slide.tiff"
+    drawn_slide(path)
+    with Slide.open(path, model.training_field) as slide:
+        tiles = find_tiles(slide, slide.overview(), model.tissue_limits.min_tissue)
+        answers = model.classify([Field(slide.field(tile)) for tile in tiles])
+    across, down = PIECE
+    assert len(tiles) == 2 * across * down
+    benign, carcinoma = (
+        np.mean([a.decision for t, a in zip(tiles, answers, strict=True) if later(t.column)])
+        for later in (lambda column: column <= across, lambda column: column > across)
+    )
+    assert benign < carcinoma
 
 
 def test_with_one_they_are_of_both_classes_and_of_different_patients(tmp_path):

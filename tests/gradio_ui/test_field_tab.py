@@ -45,9 +45,10 @@ def test_upload_shows_verdict_bar_and_heat_map(visitor, client, service, field_f
 @pytest.mark.parametrize(
     ("example", "kind", "said"),
     [
-        ("Drawn, pale", "uncertain", "the chance of being wrong is above 30%"),
-        ("Drawn, without stain", "rejected", "unlike every field"),
-        ("Drawn, out of focus", "malignant", "Refocus and take it again"),
+        ("Drawn: ducts in loose stroma", "benign", "on the benign side"),
+        ("Drawn: lobules and ducts", "uncertain", "the chance of being wrong is above 30%"),
+        ("Drawn: sheets of carcinoma", "malignant", "on the malignant side"),
+        ("Drawn: without stain", "rejected", "unlike every field"),
     ],
 )
 def test_examples_show_every_kind_of_answer(desktop, screenshot, example, kind, said):

@@ -9,10 +9,11 @@ from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from gradio_ui.example_fields import FIELDS
 from gradio_ui.page import AT_A_TIME, QUEUE
 from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
-from tests.conftest import wait_until, worker_of
+from tests.conftest import field_that_is, wait_until, worker_of
 from tests.gradio_ui.conftest import Visitor
 
 TABS = ("One image", "Patient", "Slide", "Model")
@@ -41,7 +42,7 @@ def test_everything_is_done_by_keyboard(desktop):
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.innerText.trim()"))
-        if reached[-1] == "Drawn":
+        if reached[-1] == next(iter(FIELDS)):
             break
     assert "One image" in reached
     page.keyboard.press("Enter")
@@ -59,12 +60,11 @@ def test_everything_is_done_by_keyboard(desktop):
 
 def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, tmp_path):
     visitors, files = [], []
-    for seed, width in enumerate(("desktop", "phone", "desktop")):
+    verdicts = "uncertain", "malignant", "benign"
+    for verdict, width in zip(verdicts, ("desktop", "phone", "desktop"), strict=True):
         visitors.append(Visitor(browser, page_url, width))
-        files.append(tmp_path / f"visitor-{seed}.png")
-        pixels = draw_field(2 + seed)
-        # The first is pale, so it is uncertain; the others are not.
-        files[-1].write_bytes(encode(pixels if seed else pixels // 2 + 112))
+        files.append(tmp_path / f"visitor-{len(files)}.png")
+        files[-1].write_bytes(encode(field_that_is(verdict)))
     for visitor, file in zip(visitors, files, strict=True):
         visitor.upload(file)
         visitor.judge_patient(file, file)
