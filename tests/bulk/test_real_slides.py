@@ -11,8 +11,8 @@ from bulk.slides.folder import find_slides
 from bulk.slides.options import SlideOptions
 from bulk.slides.slide import Slide
 from bulk.slides.tiles import find_tiles
-from scripts.benchmarking.drawn_slides import write_slide
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
+from serve.drawn_slides import write_slide
 from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared" / "slides"

@@ -13,7 +13,7 @@ from bulk.slides.options import SlideOptions
 from bulk.slides.run import judge_slides
 from bulk.slides.summary import EXPLORATORY
 from handler import RESEARCH_ONLY
-from scripts.benchmarking.drawn_slides import write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field
 from tests.conftest import ROOT
 

@@ -15,8 +15,8 @@ from bulk.slides.scoring import ScoredField
 from bulk.slides.slide import Slide
 from bulk.slides.tiles import find_tiles
 from handler.prediction import ModelId, Prediction
-from scripts.benchmarking.drawn_slides import many, write_slide
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
+from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field
 
 SIZE = 2100, 1380  # three fields by three

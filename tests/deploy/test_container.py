@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from scripts.benchmarking.drawn_slides import write_slide
 from serve.client import Client
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field
 from serve.management import Management
 from serve.settings import Settings
