@@ -17,10 +17,12 @@ from handler.errors import BadModel
 from handler.features import Engine
 from handler.heatmap import grad_cam, overlay
 from handler.images import Field, resize
+from handler.light import in_standard_light
+from handler.magnification import MagnificationClassifier
 from handler.manifest import TrainingField, read_file, read_manifest
 from handler.prediction import ModelId, Prediction, Verdict
 from handler.svm import Svm
-from handler.tissue import TissueCheck, TissueLimits, check, distances, measure
+from handler.tissue import Likeness, TissueCheck, TissueLimits, check, distances, measure
 from handler.weights import Weights
 
 
@@ -46,6 +48,7 @@ class Model:
         svm: Svm,
         reference_features: np.ndarray,
         *,
+        magnification: MagnificationClassifier,
         evaluation: dict[str, Any],
         card: str,
         plots: dict[str, str],
@@ -59,6 +62,7 @@ class Model:
         self.engine = engine
         self._svm = svm
         self.reference_features = reference_features
+        self._magnification = magnification
         self._rule = DecisionRule(**manifest["decision_rule"])
         self.tissue_limits = TissueLimits(**manifest["tissue_limits"])
         self.training_field = TrainingField(**manifest["field"])
@@ -93,8 +97,9 @@ class Model:
             of another model. Nothing of a changed file is unpickled.
         """
         identity, manifest = read_manifest(folder)
-        weights, svm, references = (
-            _verified(folder, manifest["files"][part]) for part in ("weights", "svm", "known")
+        weights, svm, references, magnification = (
+            _verified(folder, manifest["files"][part])
+            for part in ("weights", "svm", "references", "magnification")
         )
         evaluation = json.loads(read_file(folder / EVALUATION))
         if evaluation["model"] != {n: entry["sha256"] for n, entry in manifest["files"].items()}:
@@ -115,6 +120,7 @@ class Model:
             ),
             Svm.from_pickle(svm),
             load(references)["vectors"].astype(np.float32),
+            magnification=MagnificationClassifier.read(magnification),
             evaluation=evaluation,
             card=read_file(folder / CARD).decode("utf-8"),
             plots={
@@ -135,7 +141,11 @@ class Model:
         }
 
     def classify(
-        self, fields: Sequence[Field], include: Sequence[Include] | None = None
+        self,
+        fields: Sequence[Field],
+        include: Sequence[Include] | None = None,
+        *,
+        scale_is_known: bool = False,
     ) -> list[Prediction]:
         """Classify many fields in one pass.
 
@@ -144,6 +154,9 @@ class Model:
         fields : sequence of Field
         include : sequence of Include, optional
             Extras, one for each field; none by default.
+        scale_is_known : bool
+            The fields are at the scale of 40x, as those of a slide are: their magnification
+            is not guessed.
 
         Returns
         -------
@@ -153,15 +166,14 @@ class Model:
         if not fields:
             return []
         include = include or [Include()] * len(fields)
-        landscapes = [_landscape(field.pixels) for field in fields]
-        inputs = self._pool.map(self._input, landscapes)
-        measures = self._pool.map(measure, landscapes)
-        vectors, maps, _ = self.engine.extract(np.stack(list(inputs)))
+        inputs = list(self._pool.map(self._input, fields))
+        measures = self._pool.map(measure, inputs)
+        vectors, maps, textures = self.engine.extract(np.stack(inputs))
         decisions = self._svm.decision_function(vectors)
         checks = [
-            check(seen, distance, self.tissue_limits, self.training_field)
-            for seen, distance in zip(
-                measures, distances(vectors, self.reference_features).tolist(), strict=True
+            check(seen, likeness, _aspect_ratio(field), self.tissue_limits, self.training_field)
+            for seen, likeness, field in zip(
+                measures, self.likenesses(vectors, textures, scale_is_known), fields, strict=True
             )
         ]
         heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
@@ -183,8 +195,19 @@ class Model:
             )
         ]
 
-    def _input(self, landscape: np.ndarray) -> np.ndarray:
-        return resize(landscape, *self.size)
+    def likenesses(
+        self, vectors: np.ndarray, textures: np.ndarray, scale_is_known: bool = False
+    ) -> list[Likeness]:
+        """Compare fields with those learnt from, by their features; see `Features`."""
+        columns = (
+            distances(vectors, self.reference_features),
+            self._magnification.log_odds(textures, scale_is_known=scale_is_known),
+            self._magnification.looks_like(textures),
+        )
+        return [Likeness(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+
+    def _input(self, field: Field) -> np.ndarray:
+        return in_standard_light(resize(_landscape(field.pixels), *self.size))
 
     def _heatmap(
         self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray
@@ -205,7 +228,7 @@ class Model:
             See `handler.heatmap.grad_cam`.
         decision : float
         """
-        pixels = self._input(_landscape(field.pixels))
+        pixels = self._input(field)
         vectors, maps, _ = self.engine.extract(pixels[None])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision
@@ -218,6 +241,11 @@ class Model:
         if not tissue.in_distribution:
             return "rejected"
         return self._rule.verdict(decision)
+
+
+def _aspect_ratio(field: Field) -> float:
+    sides = field.pixels.shape[:2]
+    return max(sides) / min(sides)
 
 
 def _is_portrait(pixels: np.ndarray) -> bool:

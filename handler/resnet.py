@@ -83,6 +83,12 @@ class Trunk(nn.Module):
         textures : Tensor, shape (n, 448)
             The mean over space of what layer1, layer2 and layer3 give, one after the other.
         """
+        third, textures = self.up_to_layer3(pixels)
+        feature_map = self.resnet.layer4(third)
+        return feature_map.mean(dim=(2, 3)), feature_map, textures
+
+    def up_to_layer3(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute what layer4 gets, shape (n, 256, rows, columns), and textures; see `forward`."""
         net = self.resnet
         x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
         x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
@@ -90,5 +96,4 @@ class Trunk(nn.Module):
         second = net.layer2(first)
         third = net.layer3(second)
         textures = torch.cat([layer.mean(dim=(2, 3)) for layer in [first, second, third]], dim=1)
-        feature_map = net.layer4(third)
-        return feature_map.mean(dim=(2, 3)), feature_map, textures
+        return third, textures

@@ -1,8 +1,8 @@
 """Is this the tissue the model knows? Warnings, and a refusal to judge.
 
-A field whose features are far from those of every training field gets no verdict;
-measures of the picture itself tell a person why, and what to do. The thresholds are
-the manifest's.
+A field whose features are far from those of every training field gets no verdict, nor
+does one that seems to be taken at another magnification or to show no tissue; measures
+of the picture itself tell a person why, and what to do. The thresholds are the manifest's.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from handler.light import glass_level
+from handler.magnification import MAGNIFICATION, NO_TISSUE
 from handler.manifest import TrainingField
 from handler.prediction import Warning
 from handler.svm import squared_distances
-
-# Colour and focus are judged at one size, whatever the size of the photograph.
-WIDTH, HEIGHT = 350, 230
-
-# The light that comes through glass; a brighter pixel in fifty is noise or a reflection.
-GLASS_PERCENTILE = 98
 
 # Optical density (natural logarithm) above which a pixel is stained.
 # Reference: Macenko et al., "A method for normalizing histology slides for quantitative
@@ -34,6 +30,8 @@ class TissueLimits:
     ----------
     max_distance : float
         From the nearest training field, in the features' units; above it no verdict.
+    min_log_odds : float
+        Of tissue at 40x, see `handler.magnification`; below it no verdict.
     min_tissue : float
         Share of the field that must be stained, 0 to 1; below it a warning.
     min_he : float
@@ -43,6 +41,7 @@ class TissueLimits:
     """
 
     max_distance: float
+    min_log_odds: float
     min_tissue: float
     min_he: float
     min_sharpness: float
@@ -50,12 +49,30 @@ class TissueLimits:
 
 @dataclass(frozen=True)
 class TissueMeasures:
-    """What is measured of a picture; see `TissueLimits`. The aspect ratio is width over height."""
+    """What is measured of a picture; see `TissueLimits`."""
 
     tissue: float
     he: float
     sharpness: float
-    aspect_ratio: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What the trunk says of a field, as the checks need it.
+
+    Attributes
+    ----------
+    distance : float
+        See `distances`.
+    log_odds : float
+        Of tissue at 40x; see `handler.magnification`.
+    looks_like : int
+        The likeliest other kind.
+    """
+
+    distance: float
+    log_odds: float
+    looks_like: int
 
 
 @dataclass(frozen=True)
@@ -72,20 +89,18 @@ def measure(pixels: np.ndarray) -> TissueMeasures:
     Parameters
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
-        RGB.
+        RGB, at the size of the model's input, whatever that of the photograph.
     """
-    small = cv2.resize(pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    red, green, blue = densities = optical_densities(small)
+    red, green, blue = densities = optical_densities(pixels)
     stained = is_stained(densities)
     # Haematoxylin and eosin both absorb green light most, as DAB does blue and methyl blue red.
     # Reference: Ruifrok, Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
     he = green > cv2.max(red, blue)
-    sharpness = float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+    sharpness = float(cv2.Laplacian(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
     return TissueMeasures(
         tissue=float(stained.mean()),
         he=float((he & stained).sum() / max(stained.sum(), 1)),
         sharpness=sharpness,
-        aspect_ratio=pixels.shape[1] / pixels.shape[0],
     )
 
 
@@ -117,12 +132,7 @@ def is_stained(densities: list[np.ndarray]) -> np.ndarray:
 
 def _density(channel: np.ndarray) -> np.ndarray:
     """Optical density against glass, float32, of one channel of a picture, uint8."""
-    # The percentile from a histogram, for speed; between the two pixels that it lies between.
-    up_to = np.cumsum(cv2.calcHist([channel], [0], None, [256], [0, 256]))
-    rank, share = divmod(GLASS_PERCENTILE / 100 * (channel.size - 1), 1)
-    below, above = np.searchsorted(up_to, (rank, rank + 1), side="right")
-    glass = below + share * (above - below)
-    levels = np.maximum(np.arange(256), 1) / max(glass, 1)
+    levels = np.maximum(np.arange(256), 1) / glass_level(channel)
     return cv2.LUT(channel, -np.log(levels).astype(np.float32))
 
 
@@ -147,15 +157,20 @@ def distances(vectors: np.ndarray, reference_features: np.ndarray) -> np.ndarray
 
 
 def check(
-    seen: TissueMeasures, distance: float, limits: TissueLimits, field: TrainingField
+    seen: TissueMeasures,
+    likeness: Likeness,
+    aspect_ratio: float,
+    limits: TissueLimits,
+    field: TrainingField,
 ) -> TissueCheck:
     """Compare one field with what the model was trained on.
 
     Parameters
     ----------
     seen : TissueMeasures
-    distance : float
-        See `distances`.
+    likeness : Likeness
+    aspect_ratio : float
+        Width over height of the photograph.
     limits : TissueLimits
     field : TrainingField
 
@@ -163,7 +178,8 @@ def check(
     -------
     TissueCheck
     """
-    in_distribution = distance <= limits.max_distance
+    is_far = likeness.distance > limits.max_distance
+    is_other = likeness.log_odds < limits.min_log_odds
     warnings = []
     if seen.tissue < limits.min_tissue:
         warnings.append(
@@ -184,7 +200,15 @@ def check(
         warnings.append(
             Warning("out_of_focus", "The picture is out of focus. Refocus and take it again.")
         )
-    if not in_distribution:
+    if is_other and likeness.looks_like != NO_TISSUE:
+        warnings.append(
+            Warning(
+                "wrong_magnification",
+                f"The picture looks like {likeness.looks_like}x. The model knows fields taken at "
+                f"{MAGNIFICATION}x only: take it at {MAGNIFICATION}x.",
+            )
+        )
+    elif is_far or is_other:
         warnings.append(
             Warning(
                 "unfamiliar",
@@ -192,7 +216,7 @@ def check(
                 "Send an H&E-stained breast biopsy, photographed at 40x and in focus.",
             )
         )
-    if not 0.8 < seen.aspect_ratio / field.aspect_ratio < 1.25:
+    if not 0.8 < aspect_ratio / field.aspect_ratio < 1.25:
         warnings.append(
             Warning(
                 "unusual_size",
@@ -200,4 +224,4 @@ def check(
                 "Send a whole 40x field, not a crop or a montage.",
             )
         )
-    return TissueCheck(in_distribution, warnings)
+    return TissueCheck(not (is_far or is_other), warnings)

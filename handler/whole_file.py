@@ -1,6 +1,8 @@
-"""Writes a file whole: under another name, which changes once all is written."""
+"""Writes a file or a folder whole: under another name, which changes once all is written."""
 
+import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,3 +36,24 @@ def write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
+
+
+def replace_folder(folder: Path, new: Path, *, keep: str) -> None:
+    """Put a new folder in a folder's place, all of it at once.
+
+    Parameters
+    ----------
+    folder : Path
+        On the same file system as `new`; it may not exist yet.
+    new : Path
+        Gone afterwards.
+    keep : str
+        Pattern of the files of the old folder that stay.
+    """
+    old = folder.with_name(f"{folder.name}.old")
+    if folder.exists():
+        for file in folder.glob(keep):
+            os.link(file, new / file.name)
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -24,14 +24,22 @@ from scripts.evaluation.engine_agreement import agreement
 from scripts.evaluation.faithfulness import faithfulness
 from scripts.evaluation.figures import from_decisions
 from scripts.evaluation.held_out import held_out_fields
+from scripts.evaluation.magnification import magnification_figures
 from scripts.evaluation.ood_detection import by_fold, ood_detection
 from scripts.evaluation.robustness import robustness
-from scripts.paths import CHECKPOINTS, MODEL_STORE, OUT_OF_FOLD, add_data_argument
+from scripts.paths import (
+    CHECKPOINTS,
+    MODEL_STORE,
+    OUT_OF_FOLD,
+    OUT_OF_FOLD_KINDS,
+    add_data_argument,
+)
 from scripts.training.calibration import held_out_probabilities
+from scripts.training.magnification import OutOfFoldKinds
 from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Robustness and heat maps are measured on this many 40X fields at most, evenly spaced: each
-# takes three seconds.
+# takes about two seconds.
 MAX_FIELDS = 200
 
 
@@ -68,6 +76,7 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
     """
     manifest = json.loads((model_store / MANIFEST).read_text("utf-8"))
     predictions = OutOfFoldPredictions.from_json((model_store / OUT_OF_FOLD).read_text("utf-8"))
+    kinds = OutOfFoldKinds.from_json((model_store / OUT_OF_FOLD_KINDS).read_text("utf-8"))
     rule = DecisionRule(**manifest["decision_rule"])
     probabilities = held_out_probabilities(predictions)
     at_40x = predictions.at(40)
@@ -77,6 +86,7 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
     evaluation = {
         "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
         **from_decisions(predictions, probabilities, rule),
+        "magnification_check": magnification_figures(kinds),
         "engine": agreement([f.answer for f in fields], [f.fast_answer for f in fields]),
         "robustness": robustness(fields, at_40x),
         "heatmap": faithfulness(fields, at_40x),

@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_STORE = ROOT / "model_store"
 OUT_OF_FOLD = "out_of_fold.json"
+OUT_OF_FOLD_KINDS = "out_of_fold_magnification.json"
 CHECKPOINTS = ROOT / ".work" / "train"
 SHARED = ROOT.parent / "shared"
 # What measurements write, for people to read.

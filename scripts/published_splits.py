@@ -29,6 +29,7 @@ from scripts.training.breakhis import BreakHis, FieldImage, Sample, eva_split, o
 from scripts.training.crossval import Run
 from scripts.training.field_svm import GAMMA, C, extract
 from scripts.training.finetune import fine_tune
+from scripts.training.pictures import prepare
 from scripts.training.recipe import MAGNIFICATIONS, Recipe
 from scripts.training.starting_weights import starting_weights
 
@@ -77,7 +78,7 @@ def official(root: Path, weights: Path | None, recipe: Recipe, work: Path) -> di
     run.prepare()
     folds = []
     with Progress() as progress:
-        task = progress.add_task("Training", total=len(tables) * recipe.steps)
+        task = progress.add_task("Training", total=len(tables) * recipe.steps * recipe.soup)
         for n, table in enumerate(tables, 1):
             train, test = ({Path(name).stem for name in side} for side in official_fold(table))
             tested = np.array([stem in test for stem in stems]) & at_40x
@@ -143,10 +144,13 @@ def eva(root: Path, weights: Path | None, recipe: Recipe, work: Path) -> dict[st
             f"Not every type is on both sides of the split ({', '.join(sorted(missing))}). "
             "Use the full set."
         )
+    start, _ = starting_weights(weights)
+    pictures = prepare(train, start, recipe)
     with Progress() as progress:
-        task = progress.add_task("Training", total=recipe.steps)
-        start, _ = starting_weights(weights)
-        trunk = fine_tune(train, start, recipe, lambda: progress.advance(task))
+        task = progress.add_task("Training", total=recipe.steps * recipe.soup)
+        trunk = fine_tune(
+            pictures.crops, pictures.groups, start, recipe, lambda: progress.advance(task)
+        )
     vectors = [extract(trunk, np.stack([s.pixels for s in side])) for side in sides]
     svc = SVC(C=C, gamma=GAMMA, class_weight="balanced")
     classifier = make_pipeline(StandardScaler(), svc).fit(vectors[0], types[0])
@@ -160,7 +164,7 @@ def eva(root: Path, weights: Path | None, recipe: Recipe, work: Path) -> dict[st
 
 
 def _read(images: list[FieldImage], recipe: Recipe) -> list[Sample]:
-    return [Sample(i, read(i, recipe.width, recipe.height)) for i in track(images, "Reading ")]
+    return [read(i, recipe.width, recipe.height) for i in track(images, "Reading ")]
 
 
 if __name__ == "__main__":

@@ -20,24 +20,28 @@ from safetensors.torch import save
 
 from handler import CARD, MANIFEST, MODEL_NAME
 from handler.prediction import CLASSES
-from handler.whole_file import write_whole
+from handler.svm import Svm
+from handler.whole_file import replace_folder, write_whole
 from scripts.errors import ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
 from scripts.paths import (
     CHECKPOINTS,
     MODEL_STORE,
     OUT_OF_FOLD,
+    OUT_OF_FOLD_KINDS,
     add_data_argument,
 )
 from scripts.training.activation_ranges import activation_ranges
-from scripts.training.breakhis import TRAINING_FIELD, BreakHis, Sample, read
+from scripts.training.breakhis import TRAINING_FIELD, BreakHis, read
 from scripts.training.calibration import TOLERATED_RISK, decision_rule
 from scripts.training.crossval import Run, half
+from scripts.training.heatmap_scale import heatmap_scale
+from scripts.training.magnification import fit_magnification
 from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
 from scripts.training.reference_features import reference_features
 from scripts.training.starting_weights import starting_weights
 
-VERSION = "1.4"
+VERSION = "2.0"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class CrossValidationPlan:
 PLAN = CrossValidationPlan(folds=5, repetitions=3)
 QUICK_PLAN = CrossValidationPlan(folds=2, repetitions=1)
 RECIPE = Recipe()
-QUICK = Recipe(steps=25, mosaics=2)
+QUICK = Recipe(crops=16, steps=25, soup=1, mosaics=2)
 QUICK_FIELDS = 20
 
 
@@ -82,15 +86,19 @@ def main() -> None:
     )
     args = parser.parse_args()
     work = CHECKPOINTS / ("quick" if args.quick else "full")
-    destination = work / "model" if args.quick else MODEL_STORE
+    model = work / "model"
     recipe = replace(QUICK if args.quick else RECIPE, seed=args.seed)
     plan = QUICK_PLAN if args.quick else PLAN
     try:
-        train(args.data, args.weights, recipe, plan, work=work, destination=destination)
-        evaluate(args.data, work, destination, QUICK_FIELDS if args.quick else MAX_FIELDS)
+        train(args.data, args.weights, recipe, plan, work=work, destination=model)
+        evaluate(args.data, work, model, QUICK_FIELDS if args.quick else MAX_FIELDS)
     except ScriptError as error:
         parser.exit(1, f"{error}\n")
-    print(f"Wrote the model and its card, {destination / CARD}.")
+    if not args.quick:
+        # A model without its figures can't be opened, so all of it comes at once.
+        replace_folder(MODEL_STORE, model, keep="*.mar")
+        model = MODEL_STORE
+    print(f"Wrote the model and its card, {model / CARD}.")
 
 
 def train(
@@ -121,21 +129,20 @@ def train(
     for problem in data.problems():
         print("Note:", problem)
     start, start_name = starting_weights(weights)
-    used = [image for image in data.images if image.magnification in MAGNIFICATIONS]
-    recipe = recipe.for_images(len(used))
-    samples = [
-        Sample(image, read(image, recipe.width, recipe.height)) for image in track(used, "Reading ")
-    ]
+    recipe = recipe.for_images(sum(image.magnification in MAGNIFICATIONS for image in data.images))
+    samples = [read(image, recipe.width, recipe.height) for image in track(data.images, "Reading ")]
     run = Run(samples, start, recipe, work)
     run.prepare()
+    kinds = run.tell_magnifications(plan.folds, plan.repetitions)
     with Progress() as progress:
         fits = plan.folds * plan.repetitions + 1
-        task = progress.add_task("Training", total=fits * recipe.steps)
+        task = progress.add_task("Training", total=fits * recipe.steps * recipe.soup)
         predictions = run.cross_validate(
             plan.folds, plan.repetitions, lambda: progress.advance(task)
         )
         trunk, classifier = run.final(lambda: progress.advance(task))
-    references, limits = reference_features(trunk.cpu(), samples)
+    references, limits = reference_features(trunk.cpu(), samples, kinds.min_log_odds())
+    svm = classifier.shipped()
     about = {
         "field": asdict(TRAINING_FIELD),
         "preprocessing": {
@@ -147,6 +154,7 @@ def train(
         "activation_maxima": activation_ranges(trunk, samples, recipe),
         "decision_rule": vars(decision_rule(predictions)),
         "tissue_limits": vars(limits),
+        "heatmap_scale": heatmap_scale(trunk, Svm(svm), samples),
         "training": {
             **summary(data),
             "starting_weights": start_name,
@@ -155,15 +163,20 @@ def train(
             "recipe": asdict(recipe),
         },
     }
-    write_whole(destination / OUT_OF_FOLD, predictions.to_json().encode())
+    magnification = fit_magnification(run.pictures.seen).arrays()
     write_model(
         destination,
         {
             "weights": ("weights.safetensors", save(half(trunk))),
-            "svm": ("svm.pkl", pickle.dumps(classifier.shipped())),
-            "known": ("known.safetensors", save_arrays({"vectors": references})),
+            "svm": ("svm.pkl", pickle.dumps(svm)),
+            "references": ("references.safetensors", save_arrays({"vectors": references})),
+            "magnification": ("magnification.safetensors", save_arrays(magnification)),
         },
         about,
+        {
+            OUT_OF_FOLD: predictions.to_json().encode(),
+            OUT_OF_FOLD_KINDS: kinds.to_json().encode(),
+        },
     )
 
 
@@ -182,7 +195,12 @@ def summary(data: BreakHis) -> dict[str, Any]:
     }
 
 
-def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[str, Any]) -> None:
+def write_model(
+    folder: Path,
+    parts: dict[str, tuple[str, bytes]],
+    about: dict[str, Any],
+    judged: dict[str, bytes],
+) -> None:
     """Write the parts of the model, and last the manifest that makes them one.
 
     Parameters
@@ -192,7 +210,11 @@ def write_model(folder: Path, parts: dict[str, tuple[str, bytes]], about: dict[s
         File name and content.
     about : dict
         What else the manifest says.
+    judged : dict of str to bytes
+        By file name, what the cross-validation found.
     """
+    for name, content in judged.items():
+        write_whole(folder / name, content)
     files = {}
     for part, (name, content) in parts.items():
         write_whole(folder / name, content)

@@ -15,6 +15,7 @@ from scripts.training.out_of_fold import OutOfFoldPredictions
 
 N_BOOTSTRAP = 2000
 N_BINS = 10
+RISKS = tuple(k / 20 for k in range(1, 11))
 
 
 def from_decisions(
@@ -28,6 +29,7 @@ def from_decisions(
         if len(set(at.malignant)) == 2:
             measured: dict[str, Any] = figures(at, probabilities[:, own], rule)
             measured["image"]["calibration_noise"] = calibration_noise(probabilities[0, own])
+            measured["risk"] = risk_and_coverage(probabilities[:, own], at.malignant)
             measured["tumour_types"] = by_tumour_type(at, rule)
             magnifications[f"{m}X"] = measured
     return {"repetitions": len(predictions.decisions), "magnifications": magnifications}
@@ -97,6 +99,32 @@ def figures(
                 "repetitions": [m[name] for m in each],
             }
     return result
+
+
+def risk_and_coverage(probabilities: np.ndarray, malignant: np.ndarray) -> dict[str, list[float]]:
+    """Measure how many images get no verdict and how many a wrong one, by the risk tolerated.
+
+    Reference: El-Yaniv, Wiener, "On the foundations of noise-free selective
+    classification", JMLR 11, 2010.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (repetitions, n)
+    malignant : ndarray of bool, shape (n,)
+
+    Returns
+    -------
+    dict
+        ``tolerated_risk``, and for each the shares of all images ``abstained`` and
+        ``wrong_verdicts``.
+    """
+    risk = np.minimum(probabilities, 1 - probabilities)
+    wrong = (probabilities >= 0.5) != malignant
+    return {
+        "tolerated_risk": list(RISKS),
+        "abstained": [float((risk > tolerated).mean()) for tolerated in RISKS],
+        "wrong_verdicts": [float((wrong & (risk <= tolerated)).mean()) for tolerated in RISKS],
+    }
 
 
 def by_tumour_type(

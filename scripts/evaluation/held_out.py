@@ -7,6 +7,7 @@ import numpy as np
 from rich.progress import track
 
 from handler.images import read_field
+from handler.magnification import MagnificationClassifier
 from handler.model import Include, Model
 from handler.openvino_engine import OpenVinoEngine
 from handler.prediction import ModelId, Prediction
@@ -15,8 +16,8 @@ from handler.torch_engine import TorchEngine
 from scripts.errors import NoCheckpoints
 from scripts.paths import OUT_OF_FOLD
 from scripts.training.activation_ranges import activation_ranges
-from scripts.training.breakhis import BreakHis, FieldImage, Sample, read
-from scripts.training.crossval import FITS, fold_name, open_fold
+from scripts.training.breakhis import BreakHis, FieldImage, read
+from scripts.training.crossval import FITS, MAGNIFICATION, fold_name, open_fold
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import Recipe
 from scripts.training.reference_features import reference_features
@@ -99,14 +100,27 @@ def fold_models(
         ) from None
     recipe = Recipe(**manifest["training"]["recipe"])
     size = recipe.width, recipe.height
-    samples = [Sample(image, read(image, *size)) for image in training]
+    samples = [read(image, *size) for image in training]
     maxima = activation_ranges(trunk, samples, recipe)
-    references, limits = reference_features(trunk, samples)
+    # This limit alone was set on the scores of all patients, each judged unseen.
+    min_log_odds = manifest["tissue_limits"]["min_log_odds"]
+    references, limits = reference_features(trunk, samples, min_log_odds)
+    magnification = MagnificationClassifier.read((checkpoint / MAGNIFICATION).read_bytes())
     manifest = {**manifest, "tissue_limits": vars(limits)}
     identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
     svm = Svm(classifier.shipped())
     reference, fast = (
-        Model(identity, manifest, engine, svm, references, evaluation={}, card="", plots={})
+        Model(
+            identity,
+            manifest,
+            engine,
+            svm,
+            references,
+            magnification=magnification,
+            evaluation={},
+            card="",
+            plots={},
+        )
         for engine in (TorchEngine(trunk), OpenVinoEngine(trunk.weights(), size, 2, maxima))
     )
     return reference, fast

@@ -40,6 +40,7 @@ def draw(
         "roc.svg": roc(at_40x),
         "calibration.svg": calibration(at_40x, probabilities[:, predictions.magnifications == 40]),
         "confusion.svg": confusion(at_40x, rule),
+        "risk.svg": risk(evaluation["magnifications"]["40X"]["risk"]),
         "deletion.svg": deletion(evaluation["heatmap"]),
         "rejection.svg": ood_distance(evaluation["rejection"]),
     }
@@ -138,6 +139,36 @@ def confusion(predictions: OutOfFoldPredictions, rule: DecisionRule) -> bytes:
     axes.set_yticks(range(2), ["benign", "malignant"])
     axes.set(xlabel="verdict", ylabel="class", title="Verdicts, 40X images, unseen patients")
     axes.set_xlim(-0.5, 2.5)
+    return svg(figure)
+
+
+def risk(measured: dict[str, list[float]]) -> bytes:
+    """Share of wrong verdicts against the share of images that get one, 40X.
+
+    Parameters
+    ----------
+    measured : dict
+        Of `scripts.evaluation.figures.risk_and_coverage`.
+
+    Returns
+    -------
+    bytes
+        SVG; a dot for each tolerated risk.
+    """
+    figure, axes = _square()
+    given = 1 - np.array(measured["abstained"])
+    axes.plot(given, measured["wrong_verdicts"], "o-", color=BLUE, lw=1.2, ms=3)
+    for tolerated, x, y in zip(
+        measured["tolerated_risk"], given, measured["wrong_verdicts"], strict=True
+    ):
+        axes.annotate(f"{tolerated:.0%}", (x, y), (-4, 4), textcoords="offset points", ha="right")
+    axes.set(
+        xlabel="share of images that get a verdict",
+        ylabel="share with a wrong verdict",
+        title="Risk tolerated, 40X, unseen patients",
+        xlim=(0, 1.02),
+    )
+    axes.set_ylim(bottom=0)
     return svg(figure)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bulk.breakhis_names import BREAKHIS_NAME
 from handler.images import read_field, resize
+from handler.light import in_standard_light
 from handler.manifest import TrainingField
 from scripts.errors import DataSetError
 
@@ -153,7 +154,30 @@ class BreakHis:
         return found
 
 
-def read(image: FieldImage, width: int, height: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Sample:
+    """An image of the data set, as training and the model see it.
+
+    Attributes
+    ----------
+    image : FieldImage
+    pixels : ndarray of uint8, shape (h, w, 3)
+        RGB. At 40X exactly the model's input; else a smaller piece of tissue with
+        the same micrometres a pixel.
+    as_sent : ndarray of uint8, shape (height, width, 3)
+        What the model would get of this image, whatever its magnification.
+    is_original : bool
+        Whether it has the pixels of a microscope's picture; some public copies have fewer,
+        which hides what tells the magnification.
+    """
+
+    image: FieldImage
+    pixels: np.ndarray
+    as_sent: np.ndarray
+    is_original: bool
+
+
+def read(image: FieldImage, width: int, height: int) -> Sample:
     """Read an image at the scale of a 40X field of `width` x `height` pixels.
 
     Every file shows a whole field, whatever its number of pixels: the official
@@ -165,24 +189,15 @@ def read(image: FieldImage, width: int, height: int) -> np.ndarray:
     image : FieldImage
     width, height : int
         The model's input size, which stands for one 40X field.
-
-    Returns
-    -------
-    ndarray of uint8, shape (h, w, 3)
-        RGB. At 40X exactly the model's input; else a smaller piece of tissue with
-        the same micrometres a pixel.
     """
     pixels = read_field(image.path.read_bytes()).pixels
     zoom = UM_PER_PIXEL[image.magnification] / UM_PER_PIXEL[40]
-    return resize(pixels, round(width * zoom), round(height * zoom))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An image of the data set with its pixels at the scale of the model's input."""
-
-    image: FieldImage
-    pixels: np.ndarray
+    return Sample(
+        image,
+        in_standard_light(resize(pixels, round(width * zoom), round(height * zoom))),
+        in_standard_light(resize(pixels, width, height)),
+        is_original=pixels.shape[1] > 0.75 * FIELD_SIZE[0],
+    )
 
 
 @dataclass

@@ -8,35 +8,43 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from handler.decision import DecisionRule
+from scripts.errors import DataSetError
 from scripts.training.out_of_fold import OutOfFoldPredictions
 
+# A flatter sigmoid says nothing: the band without a verdict would hold every decision.
+MIN_SLOPE = 1e-3
+
 # No verdict where the calibrated chance that it is wrong is larger than this.
-TOLERATED_RISK = 0.3
+TOLERATED_RISK = 1 / 3
 
 
 def decision_rule(predictions: OutOfFoldPredictions) -> DecisionRule:
     """Derive the rule from decision values of patients that the model never saw.
 
-    - Threshold: 0. The SVM is fitted with both classes of equal weight, so 0 is where
-      it holds them equally likely; no choice was made on the results.
+    - Threshold: where the probability is one half.
     - Probability: Platt's sigmoid over the images of all magnifications, both classes of
-      equal weight and every patient of a class too: as for the threshold, it holds where
-      malignant is as likely as benign. How many biopsies are malignant differs from place
-      to place; the share in a data set says nothing about it. The magnifications share one
+      equal weight and every patient of a class too: it holds where malignant is as likely
+      as benign. How many biopsies are malignant differs from place to place; the share in a
+      data set says nothing about it. The magnifications share one
       SVM on features that are scaled for each, and few patients have 40X images: fitted to
       those alone, it judges held-out patients worse.
     - Abstention: where the calibrated probability of either class is below
-      1 - `TOLERATED_RISK`; the band always holds the threshold.
+      1 - `TOLERATED_RISK`.
 
     Parameters
     ----------
     predictions : OutOfFoldPredictions
         All magnifications.
+
+    Raises
+    ------
+    DataSetError
+        Malignant images were not given higher decisions than benign ones.
     """
     slope, intercept = _fit(predictions, np.ones(len(predictions.patients), bool))
     certain = math.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
-    low, high = (-certain - intercept) / slope, (certain - intercept) / slope
-    return DecisionRule(0.0, (min(low, 0.0), max(high, 0.0)), slope, intercept)
+    low, middle, high = ((logit - intercept) / slope for logit in (-certain, 0, certain))
+    return DecisionRule(middle, (low, high), slope, intercept)
 
 
 def held_out_probabilities(predictions: OutOfFoldPredictions) -> np.ndarray:
@@ -107,6 +115,11 @@ def fit_platt(
     Returns
     -------
     slope, intercept : float
+
+    Raises
+    ------
+    DataSetError
+        The decisions do not rise with the chance of malignancy.
     """
     n_malignant, n_benign = weights[malignant].sum(), weights[~malignant].sum()
     target = np.where(malignant, (n_malignant + 1) / (n_malignant + 2), 1 / (n_benign + 2))
@@ -115,4 +128,10 @@ def fit_platt(
         np.repeat((1, 0), len(decisions)),
         sample_weight=np.concatenate([weights * target, weights * (1 - target)]),
     )
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope < MIN_SLOPE:
+        raise DataSetError(
+            "Out of fold, malignant images got no higher decisions than benign ones, so no "
+            "probability can be given. Check the labels, or use more patients."
+        )
+    return slope, intercept

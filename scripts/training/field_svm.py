@@ -1,12 +1,14 @@
 """Fit the SVM, the classifier, on the features of whole fields."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from torch import Tensor
 
 from handler.features import N_FEATURES
 from handler.resnet import Trunk
@@ -59,21 +61,9 @@ def training_fields(
     fields : list of ndarray of uint8, shape (height, width, 3)
     rows : list of tuple
         Patient, magnification and whether malignant, of each.
-
-    Raises
-    ------
-    DataSetError
-        There are not both classes at 40X.
     """
     rng = np.random.default_rng(recipe.seed)
     groups = group_by_patient(samples)
-    at_40x = {
-        group.malignant for (_, magnification), group in groups.items() if magnification == 40
-    }
-    if len(at_40x) < 2:
-        raise DataSetError(
-            "The training patients have not both classes at 40X. Use fewer folds or more images."
-        )
     fields, rows = [], []
     for (patient, magnification), group in sorted(groups.items()):
         if magnification == 40:
@@ -89,16 +79,24 @@ def training_fields(
     return fields, rows
 
 
-def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassifier:
+def fit_svm(vectors: np.ndarray, rows: list[tuple[str, int, bool]]) -> FieldClassifier:
     """Fit scalers and SVM on the features of whole fields; see `training_fields`.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, 512)
+    rows : list of tuple
+        Patient, magnification and whether malignant, of each.
 
     Raises
     ------
     DataSetError
         There are not both classes at 40X.
     """
-    fields, rows = training_fields(samples, recipe)
-    vectors = extract(trunk, np.stack(fields))
+    if len({malignant for _, magnification, malignant in rows if magnification == 40}) < 2:
+        raise DataSetError(
+            "The training patients have not both classes at 40X. Use fewer folds or more images."
+        )
     patients, magnifications, malignant = (np.array(column) for column in zip(*rows, strict=True))
     scaled = np.empty_like(vectors)
     scalers = {}
@@ -113,31 +111,31 @@ def fit_svm(trunk: Trunk, samples: list[Sample], recipe: Recipe) -> FieldClassif
     return FieldClassifier(scalers, svc.fit(scaled, malignant.astype(int), sample_weight=weights))
 
 
-def decide(
-    trunk: Trunk, classifier: FieldClassifier, samples: list[Sample], recipe: Recipe
-) -> np.ndarray:
-    """Compute the decision value of each sample, shape (n,).
+def whole_field(sample: Sample, recipe: Recipe) -> np.ndarray:
+    """Return what is judged of an image, uint8 of shape (h, w, 3).
 
-    A field of higher magnification is continued by its mirror image to twice its
-    size, so that the trunk's zero padding weighs less.
+    A field of higher magnification is made as soft as one of 40X, and continued by its
+    mirror image to twice its size, so that the trunk's zero padding weighs less.
     """
-    decisions = np.empty(len(samples))
-    by_magnification = defaultdict(list)
-    for i, sample in enumerate(samples):
-        by_magnification[sample.image.magnification].append(i)
-    for magnification, indices in by_magnification.items():
-        fields = [samples[i].pixels for i in indices]
-        if magnification != 40:
-            fields = [_as_field(f, recipe) for f in fields]
-        vectors = extract(trunk, np.stack(fields))
-        decisions[indices] = classifier.decision_function(vectors, magnification)
-    return decisions
-
-
-def _as_field(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
-    soft = soften(pixels, TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
+    if sample.image.magnification == 40:
+        return sample.pixels
+    soft = soften(sample.pixels, TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
     h, w = soft.shape[:2]
     return np.pad(soft, ((0, h), (0, w), (0, 0)), mode="symmetric")
+
+
+def last_features(trunk: Trunk, maps: Tensor) -> np.ndarray:
+    """Compute the features, shape (n, 512), from what layer3 gives, (n, 256, rows, columns)."""
+    layer4 = trunk.resnet.layer4
+    device = next(layer4.parameters()).device
+    layer4.to(memory_format=torch.channels_last)
+    # Small pieces stay in the processor's cache.
+    with torch.inference_mode():
+        parts = [
+            layer4(piece.to(device, memory_format=torch.channels_last)).mean(dim=(2, 3)).cpu()
+            for piece in maps.split(16)
+        ]
+    return torch.cat(parts).numpy()
 
 
 def extract(trunk: Trunk, fields: np.ndarray) -> np.ndarray:

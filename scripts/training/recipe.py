@@ -23,22 +23,31 @@ class Recipe:
     width, height : int
         The model's input, which stands for one 40X field, in pixels.
     crop : int
-        Side of the training pictures, in pixels.
+        Side of the training crops, in pixels.
+    crops : int
+        How many are drawn of each patient and magnification.
     steps, batch : int
-        Gradient steps, and pictures in each; see `for_images`.
+        Gradient steps of a fine-tuning, and crops in each; see `for_images`.
+    soup : int
+        Fine-tunings whose weights are averaged.
     learning_rate : float
         Highest, of the classification layer and a fresh layer4.
+    no_tissue : int
+        Pictures of no tissue that are learnt from.
     mosaics : int
         Pseudo-fields for the SVM, from each patient and higher magnification.
     seed : int
     """
 
-    width: int = 352
-    height: int = 224
+    width: int = 224
+    height: int = 148
     crop: int = 128
+    crops: int = 48
     steps: int = 100
     batch: int = 32
+    soup: int = 3
     learning_rate: float = 3e-4
+    no_tissue: int = 150
     mosaics: int = 5
     seed: int = 0
 

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from handler.images import read_field
 from handler.resnet import Trunk
 from handler.tissue import TissueLimits, distances, measure
 from scripts.training.breakhis import Sample
 from scripts.training.field_svm import extract
 
 
-def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray, TissueLimits]:
+def reference_features(
+    trunk: Trunk, samples: list[Sample], min_log_odds: float
+) -> tuple[np.ndarray, TissueLimits]:
     """Take features and limits from the 40X training fields.
 
     Parameters
@@ -17,6 +18,8 @@ def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray,
     trunk : Trunk
     samples : list of Sample
         Those of the training patients; of two of them at 40X at least.
+    min_log_odds : float
+        See `scripts.training.magnification.OutOfFoldKinds.min_log_odds`.
 
     Returns
     -------
@@ -35,9 +38,10 @@ def reference_features(trunk: Trunk, samples: list[Sample]) -> tuple[np.ndarray,
         distances(vectors[patients == patient], vectors[patients != patient]).max()
         for patient in np.unique(patients)
     ]
-    seen = [measure(read_field(sample.image.path.read_bytes()).pixels) for sample in at_40x]
+    seen = [measure(sample.pixels) for sample in at_40x]
     return vectors, TissueLimits(
         max_distance=float(max(to_others)),
+        min_log_odds=min_log_odds,
         min_tissue=min(field.tissue for field in seen) / 2,
         min_he=min(field.he for field in seen),
         min_sharpness=min(field.sharpness for field in seen) / 2,

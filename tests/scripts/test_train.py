@@ -36,7 +36,9 @@ from scripts.training.recipe import MEAN, STD, Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.scripts.test_breakhis import SHARED, needs_data
 
-RECIPE = Recipe(width=96, height=64, crop=48, steps=3, batch=4, mosaics=1, seed=0)
+RECIPE = Recipe(
+    width=96, height=64, crop=48, crops=4, steps=3, batch=4, soup=2, no_tissue=4, mosaics=1, seed=0
+)
 PLAN = CrossValidationPlan(folds=2, repetitions=2)
 N_PATIENTS = 8
 FEW_FIELDS = 6
@@ -53,7 +55,7 @@ def data(tmp_path_factory) -> Path:
             folder = root / "breast" / f"SOB_{kind}-14-{n}" / f"{magnification}X"
             folder.mkdir(parents=True)
             for i in range(2):
-                pixels = draw_field(100 * n + 10 * magnification + i, 350, 230)
+                pixels = draw_field(100 * n + 10 * magnification + i, 530, 348)
                 pixels = (pixels * (0.6 if malignant else 1)).astype(np.uint8)
                 name = f"SOB_{kind}-14-{n}-{magnification}-{i:03}.png"
                 (folder / name).write_bytes(encode(pixels))
