@@ -121,4 +121,4 @@ class SlideJudge:
             return results.write(job.folder, slide.facts, scored, heat_map, origin)
 
     def _classify(self, fields: Sequence[np.ndarray]) -> list[Prediction]:
-        return self._model.classify([Field(pixels) for pixels in fields])
+        return self._model.classify([Field(pixels) for pixels in fields], scale_is_known=True)

@@ -11,7 +11,7 @@ from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
 from handler import RESEARCH_ONLY
 from serve.drawn_slides import many, write_slide
-from serve.drawn_tissue import encode
+from serve.drawn_tissue import draw_field, encode
 from tests.conftest import field_that_is, wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of

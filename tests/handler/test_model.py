@@ -5,19 +5,33 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from handler import MANIFEST
 from handler.errors import BadModel
 from handler.images import Field, read_field
+from handler.magnification import NO_TISSUE
 from handler.manifest import TrainingField
 from handler.model import Include, Model
-from handler.tissue import TissueCheck, TissueLimits, TissueMeasures, check, distances, measure
+from handler.tissue import (
+    Likeness,
+    TissueCheck,
+    TissueLimits,
+    TissueMeasures,
+    check,
+    distances,
+    measure,
+)
+from scripts.training.breakhis import BreakHis
+from scripts.training.no_tissue import draw_no_tissue
 from serve.drawn_tissue import draw_field
 from tests.conftest import ROOT
+from tests.scripts.test_breakhis import SHARED, needs_data
 
 STORE = ROOT / "model_store"
+MAGNIFICATION = "wrong_magnification"
 
 
 @pytest.fixture(scope="module")
@@ -104,21 +118,59 @@ def test_drawn_fields_are_close_enough_to_be_judged(model):
 
 
 def test_the_verdict_is_withheld_beyond_the_limit_and_only_there():
-    limits = TissueLimits(2.0, 0.1, 0.5, 40.0)
+    limits = TissueLimits(2.0, -1.0, 0.1, 0.5, 40.0)
     field = TrainingField(600, 400, 0.5)
-    good = TissueMeasures(0.8, 0.9, 500.0, 1.5)
-    assert check(good, 2.0, limits, field) == TissueCheck(True, [])
-    far = check(good, 2.01, limits, field)
-    assert (far.in_distribution, [w.code for w in far.warnings]) == (False, ["unfamiliar"])
+    good, known = TissueMeasures(0.8, 0.9, 500.0), Likeness(2.0, -1.0, 200)
+    assert check(good, known, 1.5, limits, field) == TissueCheck(True, [])
+    for unlike, code in (
+        (replace(known, distance=2.01), "unfamiliar"),
+        (replace(known, log_odds=-1.01), "wrong_magnification"),
+        (replace(known, log_odds=-1.01, looks_like=NO_TISSUE), "unfamiliar"),
+    ):
+        seen = check(good, unlike, 1.5, limits, field)
+        assert (seen.in_distribution, [w.code for w in seen.warnings]) == (False, [code])
+    seen = check(good, replace(known, log_odds=-1.01), 1.5, limits, field)
+    assert "looks like 200x" in seen.warnings[0].message
     for poor, code in (
         (replace(good, tissue=0.05), "little_tissue"),
         (replace(good, he=0.4), "not_he"),
         (replace(good, sharpness=30.0), "out_of_focus"),
-        (replace(good, aspect_ratio=1.0), "unusual_size"),
     ):
-        seen = check(poor, 1.0, limits, field)
+        seen = check(poor, known, 1.5, limits, field)
         assert (seen.in_distribution, [w.code for w in seen.warnings]) == (True, [code])
+    seen = check(good, known, 1.0, limits, field)
+    assert [w.code for w in seen.warnings] == ["unusual_size"]
     assert "(600 x 400)" in seen.warnings[0].message
+
+
+def test_noise_in_the_colours_of_the_stain_gets_no_verdict(model):
+    """The pictures are of other seeds than those that the model learnt from."""
+    noise = [Field(draw_no_tissue(np.random.default_rng(1000 + seed))) for seed in range(20)]
+    rejected = [answer.verdict == "rejected" for answer in model.classify(noise)]
+    assert np.mean(rejected) >= 0.9
+
+
+@pytest.mark.slow
+@needs_data
+def test_fields_of_another_magnification_are_told_so(model):
+    """A check of the served path, not a figure: these patients were seen in training."""
+    for magnification in (100, 200, 400):
+        images = [i for i in BreakHis(SHARED).images if i.magnification == magnification]
+        answers = model.classify([read_field(i.path.read_bytes()) for i in images[::12]])
+        rejected = [answer.verdict == "rejected" for answer in answers]
+        assert np.mean(rejected) >= 0.85
+        messages = [w.message for a in answers for w in a.warnings if w.code == MAGNIFICATION]
+        assert f"looks like {magnification}x" in " ".join(messages)
+
+
+def test_the_scale_of_a_slide_is_not_guessed(model):
+    """A field in which everything is five times as large, as at 200x."""
+    large = cv2.resize(draw_field(1)[100:192, 200:340], (700, 460), interpolation=cv2.INTER_CUBIC)
+    (asked,), (known,) = (
+        model.classify([Field(large)], scale_is_known=scale) for scale in (False, True)
+    )
+    assert MAGNIFICATION in {w.code for w in asked.warnings}
+    assert MAGNIFICATION not in {w.code for w in known.warnings}
 
 
 def test_the_distance_is_that_of_the_nearest_known_field():
@@ -137,8 +189,6 @@ def test_colours_are_judged_against_the_light_of_the_picture():
 
 
 def test_odd_shapes_and_blur_are_warned_of(model):
-    import cv2
-
     tall = Field(draw_field(5, 200, 700))
     blurred = Field(cv2.GaussianBlur(draw_field(5), (0, 0), 12))
     codes = [{w.code for w in answer.warnings} for answer in model.classify([tall, blurred])]
@@ -154,7 +204,7 @@ def test_description_holds_card_and_figures(model):
     json.dumps(description)
 
 
-@pytest.mark.parametrize("part", ["weights", "svm", "known"])
+@pytest.mark.parametrize("part", ["weights", "svm", "references", "magnification"])
 def test_tampered_files_are_refused_before_they_are_used(copied, part):
     name = json.loads((copied / MANIFEST).read_text())["files"][part]["name"]
     data = bytearray((copied / name).read_bytes())

@@ -80,5 +80,5 @@ def test_it_is_told_of_the_server_and_nothing_of_the_model(triton, authorization
             ask(NAME, headers=authorization)
         assert refusal.value.status() == "404"
     with pytest.raises(InferenceServerException, match="Model versioning is not yet supported"):
-        triton.infer(NAME, images(TEXT), model_version="1.4", headers=authorization)
+        triton.infer(NAME, images(TEXT), model_version="2.0", headers=authorization)
     assert not triton.is_server_live()  # without a token
