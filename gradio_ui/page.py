@@ -13,9 +13,13 @@ from serve.description import RunningModel
 from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"
+WHAT_IT_IS = (
+    "A photograph of a breast biopsy goes in; out comes whether a model finds it benign or "
+    "malignant, how sure it is, and what moved it."
+)
 DOWN = (
-    "The model service does not answer at the moment. "
-    "This page looks for it every few seconds and goes on by itself when it is back."
+    "The model does not answer at the moment. "
+    "This page asks again every few seconds, and goes on when it is back."
 )
 
 # Uploads are deleted once they are judged; these are of visitors who left before.
@@ -63,13 +67,12 @@ def build_page(
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
-        gr.Markdown(f"# {TITLE}")
-        gr.Markdown(f"**{RESEARCH_ONLY}**")
+        gr.Markdown(f"# {TITLE}\n{WHAT_IT_IS} **{RESEARCH_ONLY}**", elem_id="what")
         down = gr.HTML(
             verdict.trouble(DOWN), visible=not client.is_healthy(), elem_id="service-down"
         )
         with gr.Tab("One image"):
-            field_tab.build(client, model, examples, origin)
+            field_tab.build(page, client, model, examples, origin)
         with gr.Tab("Patient"):
             patient_tab.build(client, model)
         with gr.Tab("Slide"):
