@@ -55,6 +55,24 @@ def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
     return {path.stem: path.read_bytes() for path in chosen}, REAL
 
 
+def drawn_patient(folder: Path) -> list[Path]:
+    """Draw six fields of one patient."""
+    files = [folder / f"field-{seed}.png" for seed in range(6)]
+    for seed, file in enumerate(files):
+        file.write_bytes(encode(draw_field(seed)))
+    return files
+
+
+def drawn_slide(path: Path) -> None:
+    """Draw a slide with two kinds of regions."""
+    from scripts.benchmarking.drawn_slides import write_slide  # noqa: PLC0415
+
+    pale = draw_field(2) // 2 + 112
+    fields = {(700 * c, 460 * r): draw_field(c + r) for r in (1, 2, 3) for c in (1, 2, 3)}
+    fields |= {(700 * c, 460 * r): pale for r in (2, 3, 4) for c in (5, 6, 7)}
+    write_slide(path, (6300, 2760), fields)
+
+
 def _drawn() -> dict[str, np.ndarray]:
     """Draw one field for each kind of answer."""
     field = draw_field(1)

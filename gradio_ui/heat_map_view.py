@@ -19,8 +19,9 @@ _COLOURS = {
 }
 ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 # Keys that do what buttons and touches do.
-KEYS = "Touch the picture or press H for picture or heat map, S for side by side, + and - to zoom."
-SLIDE_KEYS = "Touch a field to see it. Keys: H, S, + and - as on a field; N and P for fields."
+KEYS = "Keys: H for picture or heat map, S for side by side, + and - to zoom."
+FIELD_KEYS = f"Touch the picture to see it with or without its heat map. {KEYS}"
+SLIDE_KEYS = f"Touch a field to see it. {KEYS[:-1]}, N and P for the next and the previous field."
 
 
 def build(elem_id: str) -> gr.HTML:
@@ -29,9 +30,7 @@ def build(elem_id: str) -> gr.HTML:
     for name, value in _COLOURS.items():
         script = script.replace(name, value)
     template = _FILE.with_suffix(".html").read_text("utf-8")
-    return gr.HTML(
-        {}, html_template=template, js_on_load=script, elem_id=elem_id, image="", alt=""
-    )
+    return gr.HTML({}, html_template=template, js_on_load=script, elem_id=elem_id, image="", alt="")
 
 
 def words(said: str) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def _explanation(attribution: Attribution, decision: float) -> dict[str, Any]:
             f"An average field has the decision {attribution.base:+.2f}. On average over this "
             f"field, orange places add {towards_malignant:+.2f} and blue ones "
             f"{towards_benign:+.2f}, which makes {decision:+.2f}. {where}",
-            f"The scale is the same for every field. {KEYS}",
+            f"The scale is the same for every field. {FIELD_KEYS}",
         ],
     }
 

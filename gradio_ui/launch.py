@@ -93,6 +93,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         css=CSS,
         max_file_size=MAX_UPLOAD,
         footer_links=["api"],
+        mcp_server=True,
         run_history=False,
         enable_monitoring=False,
         pwa=False,

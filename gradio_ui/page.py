@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, verdict
+from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, tools, verdict
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -80,6 +80,7 @@ def build_page(
         with gr.Tab("Model"):
             about_tab.build(page, model)
         endpoints.build(client, model)
+        tools.build(client, model)
         gr.Timer(HEALTH_SECONDS).tick(
             health, None, down, show_progress="hidden", api_visibility="private"
         )

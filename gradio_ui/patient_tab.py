@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -12,6 +14,7 @@ from gradio_ui import patient_result as result
 from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
+from gradio_ui.example_fields import drawn_patient
 from gradio_ui.retention import delete
 from gradio_ui.scoring import JudgedImage, score_images
 from gradio_ui.uploads import UploadedFile, find_uploads
@@ -33,6 +36,10 @@ REFRESH = 0.3
 PATIENTS, RUNS = "patients", 2
 
 
+# What a run yields: see `judge`.
+Step = tuple[list[JudgedImage], str, list[list[Any]]]
+
+
 def build(client: Client, model: RunningModel) -> None:
     """Build the tab's content.
 
@@ -51,10 +58,11 @@ def build(client: Client, model: RunningModel) -> None:
     def clear() -> tuple[Any, ...]:
         # The patient before must not stay in sight beside the next one's progress.
         off, on = gr.update(interactive=False), gr.update(interactive=True)
-        return off, on, "", [], None, "", "", "", ""
+        return off, off, on, "", [], None, "", "", "", ""
 
     def unlock() -> tuple[Any, ...]:
-        return gr.update(interactive=True), gr.update(interactive=False), None
+        on = gr.update(interactive=True)
+        return on, on, gr.update(interactive=False)
 
     gr.Markdown(INTRODUCTION)
     results = gr.State(time_to_live=3600)
@@ -66,12 +74,11 @@ def build(client: Client, model: RunningModel) -> None:
     )
     with gr.Row():
         start = gr.Button("Judge the patient", variant="primary")
+        example = gr.Button("Try it with drawn fields", elem_id="patient-example")
         cancel = gr.Button("Cancel", variant="stop", interactive=False)
-    progress = gr.HTML(elem_id="progress")
-    together = gr.HTML(elem_id="patient")
+    progress = verdict.live("progress")
+    together = verdict.live("patient")
     downloads = gr.HTML(elem_id="downloads")
-    # The table's own menus can't be reached by keyboard.
-    order = gr.Radio(result.COLUMNS, label="Sort the images by")
     table = gr.Dataframe(
         label="Images",
         headers=result.COLUMNS,
@@ -79,50 +86,51 @@ def build(client: Client, model: RunningModel) -> None:
         type="array",
         interactive=False,
         wrap=True,
-        column_widths=["270px", "110px", "130px", "680px"],
+        column_widths=["170px", "110px", "130px", "680px"],
         max_height=420,
+        show_search="search",
+        pinned_columns=1,
         elem_id="images",
     )
     failed = gr.HTML(elem_id="failed")
     gallery = gr.HTML(elem_id="gallery")
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    buttons = [start, cancel]
+    quiet: dict[str, Any] = {"show_progress": "hidden", **private}
+    buttons = [start, example, cancel]
     outcome = [results, together, downloads, failed, gallery]
-    start.click(
-        clear,
-        None,
-        [*buttons, progress, table, *outcome],
-        queue=False,
-        show_progress="hidden",
-        **private,
-    )
-    run = start.click(
-        partial(judge, client),
-        files,
-        [results, progress, table],
-        concurrency_id=PATIENTS,
-        concurrency_limit=RUNS,
-        show_progress_on=progress,
-        **private,
-    )
-    done = run.then(partial(conclude, model), results, outcome, **private)
-    done.then(unlock, None, [*buttons, files], show_progress="hidden", **private)
-    order.input(
-        result.sort,
-        [table, order],
-        table,
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **private,
-    )
+    runs = []
+    for button, task, inputs in (
+        (start, partial(judge, client), [files]),
+        (example, partial(judge_example, client), None),
+    ):
+        button.click(clear, None, [*buttons, progress, table, *outcome], queue=False, **quiet)
+        judged = button.click(
+            task,
+            inputs,
+            [results, progress, table],
+            concurrency_id=PATIENTS,
+            concurrency_limit=RUNS,
+            show_progress_on=progress,
+            **private,
+        )
+        runs.append(judged)
+        done = judged.then(partial(conclude, model), results, outcome, **private)
+        done.then(unlock, None, buttons, **quiet)
+        if button is start:
+            done.then(lambda: None, None, files, **quiet)
     # A run that is cancelled is followed by its conclusion all the same.
-    cancel.click(stop, [results, files], progress, cancels=[run], **private)
+    cancel.click(stop, [results, files], progress, cancels=runs, **private)
 
 
-def judge(
-    client: Client, sent: list[UploadedFile]
-) -> Iterator[tuple[list[JudgedImage], str, list[list[Any]]]]:
+def judge_example(client: Client) -> Iterator[Step]:
+    """Judge a patient whose fields are drawn for it; see `judge`."""
+    with TemporaryDirectory() as folder:
+        drawn = drawn_patient(Path(folder))
+        yield from judge(client, [UploadedFile(file, file.name) for file in drawn])
+
+
+def judge(client: Client, sent: list[UploadedFile]) -> Iterator[Step]:
     """Judge a patient's images, and delete the uploads at the end, however it comes.
 
     Yields

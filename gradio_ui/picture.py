@@ -7,8 +7,8 @@ from html import escape
 from PIL import Image
 
 LEGEND = (
-    "Orange places moved the decision towards malignant, blue ones towards benign. The scale is the "
-    "same for every field: what has no colour moved it little."
+    "Orange places moved the decision towards malignant, blue ones towards benign. The scale is "
+    "the same for every field: what has no colour moved it little."
 )
 # A small picture, in pixels: half of a BreakHis field.
 SMALL = (350, 350)

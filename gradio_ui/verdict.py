@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+import gradio as gr
+
 from handler.prediction import Prediction
 from serve.description import Description
 
@@ -18,9 +20,14 @@ MEANINGS = {
 }
 
 
+def live(elem_id: str) -> gr.HTML:
+    """Build a component whose content screen readers announce when it changes."""
+    return gr.HTML(html_template='<div role="status">${value}</div>', elem_id=elem_id, value="")
+
+
 def waiting() -> str:
     """Return what stands there before the first image."""
-    return box("waiting", "No image yet", ["Choose a picture, or click an example."])
+    return "<p>No image yet: choose a picture, or click an example.</p>"
 
 
 def prediction(answer: Prediction, model: Description | None, seconds: float) -> str:
