@@ -107,7 +107,10 @@ function act(what) {
   if (what === "next") return choose(place + 1);
   if (what === "previous") return choose(place - 1);
   mode = what === "toggle" ? (mode === "picture" ? "heatmap" : "picture") : what;
+  const focused = panes.find(pane => pane === document.activeElement);
   show();
+  // Else the next key would go nowhere.
+  if (focused && !focused.offsetParent) panes.find(pane => pane.offsetParent).focus();
 }
 
 function touch(event) {

@@ -40,6 +40,7 @@ THEME = gr.themes.Soft(font=SANS, font_mono=MONO).set(
     body_text_color_subdued="*neutral_600",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
+    button_secondary_background_fill_hover_dark="*primary_600",
 )
 
 
@@ -73,8 +74,9 @@ def build_page(
         )
         with gr.Tab("One image"):
             field_tab.build(page, client, model, examples, origin)
-        with gr.Tab("Patient"):
+        with gr.Tab("Patient") as patient:
             patient_tab.build(client, model)
+        patient.select(None, js=patient_tab.TABLE_FOR_ALL)
         with gr.Tab("Slide"):
             slide_tab.build(client, model)
         with gr.Tab("Model"):

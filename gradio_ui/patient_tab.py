@@ -30,6 +30,22 @@ INTRODUCTION = (
     "Upload several 40x fields of one patient, as files or as a zip. Each is judged by itself, "
     "and then all together. Nothing is kept: the uploads are deleted as soon as they are judged."
 )
+# What Gradio's table lacks: a name of its search box, and a key that opens a column's menu.
+TABLE_FOR_ALL = """() => {
+    const complete = () => {
+        const table = document.querySelector("#images");
+        const search = table.querySelector(".search-input");
+        if (!search) return setTimeout(complete, 50);
+        search.setAttribute("aria-label", "Search the images");
+        table.onkeydown = event => {
+            const menu = event.target.closest("th")?.querySelector(".cell-menu-button");
+            if (event.key !== "Enter" || !menu) return;
+            menu.click();
+            setTimeout(() => document.querySelector("[role=menuitem]").focus(), 50);
+        };
+    };
+    complete();
+}"""
 # Seconds between two looks at the progress: often enough to see it move.
 REFRESH = 0.3
 # Patients at a time; the others wait, so that single images still get through.
