@@ -11,8 +11,8 @@ from serve.drawn_tissue import draw_field, encode
 from serve.settings import Settings
 from tests.conftest import ROOT
 
-# Gradio's API page asks for these two, which are off; browsers count the refusal as an error.
-NOT_OFFERED = ("/monitoring/summary", "/gradio_api/mcp/schema")
+# Gradio's API page asks for this, which is off; browsers count the refusal as an error.
+NOT_OFFERED = ("/monitoring/summary",)
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
