@@ -21,7 +21,7 @@ MALIGNANT_RGB = np.array([213, 94, 0], dtype=np.float32)
 BENIGN_RGB = np.array([0, 114, 178], dtype=np.float32)
 MAX_OPACITY = 0.7
 # Where the manifest keeps the value drawn in full colour: the 95 % quantile, over the 40X training
-# fields, of each field's strongest place.
+# fields, of each field's places place.
 HEATMAP_SCALE = "heatmap_scale"
 
 
@@ -65,8 +65,8 @@ def overlay(pixels: np.ndarray, cam: np.ndarray, scale: float) -> bytes:
         orange for malignant and blue for benign, opaque in proportion to it.
     """
     height, width = pixels.shape[:2]
-    strength = np.ascontiguousarray(cam) / scale
-    strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    places = np.ascontiguousarray(cam) / scale
+    strength = cv2.resize(places, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     strength = np.clip(strength, -1, 1)
     colour = np.where(strength > 0, MALIGNANT_RGB, BENIGN_RGB)
     opacity = MAX_OPACITY * np.abs(strength)
