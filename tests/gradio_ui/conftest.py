@@ -110,13 +110,19 @@ def patient_zip(request, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def screenshot(request):
-    """Keep a picture of what a visitor sees: those that the README shows, where asked for."""
-    folder = ROOT / request.config.getoption("--screenshots")
+def screenshot_folder(request) -> Path:
+    """Where pictures of the page go: those that the README shows, where asked for."""
+    return ROOT / request.config.getoption("--screenshots")
+
+
+@pytest.fixture
+def screenshot(screenshot_folder):
+    """Keep a picture of what a visitor sees."""
 
     def keep(visitor: Visitor, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        visitor.page.screenshot(path=folder / f"{name}-{visitor.width}.png", full_page=True)
+        screenshot_folder.mkdir(parents=True, exist_ok=True)
+        path = screenshot_folder / f"{name}-{visitor.width}.png"
+        visitor.page.screenshot(path=path, full_page=True)
 
     return keep
 
