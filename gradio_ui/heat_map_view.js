@@ -23,7 +23,7 @@ function drawGrid(rows) {
   small.getContext("2d").putImageData(
     new ImageData(new Uint8ClampedArray(pixels), small.width, small.height), 0, 0);
   [canvas.width, canvas.height] = [64 * small.width, 64 * small.height];
-  pen.imageSmoothingQuality = "high";
+  // Linear, as canvases are by themselves: right in the middle of each place.
   pen.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 
 from handler import CARD
 from serve.drawn_tissue import draw_field, encode
@@ -19,7 +19,7 @@ def call(page_url):
     def call(name: str, **arguments) -> tuple[bool, str]:
         async def ask():
             async with (
-                streamablehttp_client(f"{page_url}/gradio_api/mcp/") as (read, write, _),
+                streamable_http_client(f"{page_url}/gradio_api/mcp/") as (read, write, _),
                 ClientSession(read, write) as session,
             ):
                 await session.initialize()
