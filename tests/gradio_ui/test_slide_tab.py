@@ -45,16 +45,26 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     said = page.locator("#slide-summary").inner_text()
     assert "3 fields: 1 malignant, 1 uncertain, 1 benign, 0 rejected." in said
     assert EXPLORATORY in said
-    assert RESEARCH_ONLY in said
+    assert RESEARCH_ONLY not in said  # it stands above, once
     assert "Scale: 0.49 x 0.49 micrometres a pixel, as the slide states." in said
     assert "QuPath 0.5 or later" in page.locator("#slide-downloads").inner_text()
     assert "3 of 3 fields" in page.locator("#slide-progress").inner_text()
-    assert page.locator("#slide-picture img").count() == 2
+    # A place shows its field.
+    sheet = page.locator("#slide-picture .mapped .sheet")
+    size = sheet.bounding_box()
+    sheet.click(position={"x": size["width"] * 2.5 / 4, "y": size["height"] * 1.5 / 4})
+    chosen = page.locator("#slide-picture .chosen")
+    assert "row 1, column 2" in chosen.inner_text()
+    assert chosen.locator("img").evaluate("image => image.naturalWidth") == 350
+    page.locator("#slide-picture .pane:visible").last.focus()
+    page.keyboard.press("n")
+    assert "row 2, column 2" in chosen.inner_text()
     assert page.locator("#slide-gallery img").count() == 3
     answers = {where: client.predict(encode(field)) for where, field in fields.items()}
     best = max(answers, key=lambda where: answers[where].probability)
     shown = page.locator("#slide-gallery figcaption").first.inner_text()
-    assert f"{answers[best].probability:.0%}, malignant; row {best[0]}, column {best[1]}" in shown
+    probability = f"probability of malignancy {answers[best].probability:.0%}"
+    assert f"malignant, {probability}; row {best[0]}, column {best[1]}" in shown
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screenshot(visitor, "slide")
     page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
@@ -69,6 +79,23 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     collection = json.loads(download(visitor, "GeoJSON for QuPath"))
     assert len(collection["features"]) == len(rows) == 3
     assert download(visitor, "Heat map as PNG").startswith(b"\x89PNG")
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_a_drawn_slide_is_one_click_away_and_its_overview_is_sent_once(desktop, service):
+    before = set(uploads_of(service))
+    overviews = []
+    desktop.page.expose_function("noteOverview", overviews.append)
+    desktop.page.evaluate(
+        """() => new MutationObserver(changes => changes.forEach(each => {
+            if (each.target.matches?.("#slide-picture .picture img")) noteOverview(each.target.src);
+        })).observe(document.body, {subtree: true, attributes: true, attributeFilter: ["src"]})"""
+    )
+    desktop.open("Slide")
+    desktop.page.get_by_role("button", name="Try it with a drawn slide").click()
+    desktop.page.get_by_text("Fields of the slide").wait_for()
+    assert len(overviews) == 1
+    assert desktop.page.locator("#slide-gallery img").count() > 0
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
