@@ -55,7 +55,7 @@ def build(client: Client, model: RunningModel) -> None:
     )
     # They take files, which an assistant can only name by an address; see gradio_ui.tools.
     for endpoint in (classify, patient):
-        endpoint._mcp_type = "no tool"  # type: ignore[attr-defined]
+        endpoint._mcp_type = "no tool"  # type: ignore[union-attr]
 
 
 def judged_together(

@@ -112,7 +112,7 @@ def build(client: Client, model: RunningModel) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     buttons = [start, example, cancel]
     outcome = [results, together, downloads, failed, gallery]
-    runs = []
+    runs: list[dict[str, Any]] = []
     for button, task, inputs in (
         (start, partial(judge, client), [files]),
         (example, partial(judge_example, client), None),

@@ -43,7 +43,7 @@ def shown(scored: ScoredField, slide: Slide) -> dict[str, Any]:
 def caption(scored: ScoredField) -> str:
     """Say what came of a field, and where it lies."""
     tile, answer = scored
-    said = answer.verdict
+    said: str = answer.verdict
     if answer.verdict != "rejected":
         said += f", probability of malignancy {answer.probability:.0%}"
     return f"{said}; row {tile.row}, column {tile.column} (pixel {tile.x}, {tile.y})"

@@ -127,7 +127,7 @@ def build(client: Client, model: RunningModel) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     buttons = [start, example, cancel]
     outcome = [together, downloads, gallery]
-    runs = []
+    runs: list[dict[str, Any]] = []
     for button, task, inputs in (
         (start, partial(judge, client, model), [file, um_per_pixel, objective, force_scale]),
         (example, partial(judge_example, client, model), None),

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 
 from gradio_ui.endpoints import judged_together
 from gradio_ui.errors import UnreadableUpload
@@ -67,9 +68,9 @@ def build(client: Client, model: RunningModel) -> None:
             "unseen_patients": description.evaluation["magnifications"]["40X"]["patient"],
         }
 
-    gr.api(classify_field, api_name="classify_field")
-    gr.api(judge_patient, api_name="judge_patient", concurrency_id=PATIENTS)
-    gr.api(describe_model, api_name="describe_model")
+    api(classify_field, api_name="classify_field")
+    api(judge_patient, api_name="judge_patient", concurrency_id=PATIENTS)
+    api(describe_model, api_name="describe_model")
 
 
 def _answered(ask: Callable[[], Any]) -> Any:
