@@ -9,9 +9,13 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
+from gradio_ui import slide_tab
+from gradio_ui.uploads import UploadedFile
 from handler import RESEARCH_ONLY
+from serve.description import RunningModel
 from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
+from serve.management import Management
 from tests.conftest import field_that_is, wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of
@@ -82,21 +86,27 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_drawn_slide_is_one_click_away_and_its_overview_is_sent_once(desktop, service):
+def test_a_drawn_slide_is_one_click_away(desktop, service):
     before = set(uploads_of(service))
-    overviews = []
-    desktop.page.expose_function("noteOverview", overviews.append)
-    desktop.page.evaluate(
-        """() => new MutationObserver(changes => changes.forEach(each => {
-            if (each.target.matches?.("#slide-picture .picture img")) noteOverview(each.target.src);
-        })).observe(document.body, {subtree: true, attributes: true, attributeFilter: ["src"]})"""
-    )
     desktop.open("Slide")
     desktop.page.get_by_role("button", name="Try it with a drawn slide").click()
     desktop.page.get_by_text("Fields of the slide").wait_for()
-    assert len(overviews) == 1
+    overview = desktop.page.get_by_alt_text("The slide drawn.tiff").last
+    assert overview.evaluate("image => image.naturalWidth") > 0
     assert desktop.page.locator("#slide-gallery img").count() > 0
     wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_the_overview_is_sent_once_and_the_slide_deleted(client, service, tmp_path, monkeypatch):
+    monkeypatch.setattr(slide_tab, "REFRESH", 0)
+    file = write_slide(tmp_path / "biopsy" / "biopsy.tiff", (2800, 1840), many(2, 3))
+    model = RunningModel(Management.from_settings(service))
+    sent = [UploadedFile(file, file.name)]
+    updates = [picture for _, _, picture in slide_tab.judge(client, model, sent, 0, 0, False)]
+    assert len(updates) > 6  # one for each field, and before and after them
+    assert sum("image" in update for update in updates) == 1
+    assert len(updates[-1]["value"]["fields"]) == 6
+    assert not file.parent.exists()
 
 
 def test_cancel_stops_the_work_and_keeps_what_was_judged(desktop, service, large_slide):
@@ -141,10 +151,10 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
 
 
 def test_no_more_fields_are_judged_than_the_page_says():
-    from gradio_ui.slide_tab import MAX_FIELDS, _spread
-
-    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * MAX_FIELDS)]
-    assert _spread(tiles[:10]) == tiles[:10]
-    chosen = _spread(tiles)
-    assert len(set(chosen)) == MAX_FIELDS
+    tiles = [
+        Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * slide_tab.MAX_FIELDS)
+    ]
+    assert slide_tab._spread(tiles[:10]) == tiles[:10]
+    chosen = slide_tab._spread(tiles)
+    assert len(set(chosen)) == slide_tab.MAX_FIELDS
     assert (chosen[0], chosen[-1]) == (tiles[0], tiles[-1])
