@@ -1,6 +1,6 @@
 """Compare sizes of the model's input, by patient-wise cross-validation without averaging.
 
-    python -m scripts.compare_inputs --data FOLDER
+python -m scripts.compare_inputs --data FOLDER
 """
 
 import argparse
@@ -63,16 +63,15 @@ def rows(predictions: OutOfFoldPredictions) -> Iterator[tuple[int, str, str]]:
         members = at.members()
         means = np.stack([at.decisions[:, own].mean(axis=1) for own in members], axis=1)
         of_class = np.array([at.malignant[own[0]] for own in members])
-        yield (
-            magnification,
-            *(
-                f"{np.mean(aucs):.3f} ({', '.join(f'{auc:.2f}' for auc in aucs)}) |"
-                for aucs in (
-                    [area_under_roc(row, at.malignant) for row in at.decisions],
-                    [area_under_roc(row, of_class) for row in means],
-                )
-            ),
+        by_image, by_patient = (
+            [area_under_roc(row, classes) for row in decisions]
+            for decisions, classes in ((at.decisions, at.malignant), (means, of_class))
         )
+        yield magnification, _mean_and_each(by_image), _mean_and_each(by_patient)
+
+
+def _mean_and_each(aucs: list[float]) -> str:
+    return f"{np.mean(aucs):.3f} ({', '.join(f'{auc:.2f}' for auc in aucs)}) |"
 
 
 if __name__ == "__main__":

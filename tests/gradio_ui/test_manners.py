@@ -59,7 +59,8 @@ def test_everything_is_done_by_keyboard(desktop):
 
 
 def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, tmp_path):
-    visitors, files = [], []
+    visitors: list[Visitor] = []
+    files: list[Path] = []
     verdicts = "uncertain", "malignant", "benign"
     for verdict, width in zip(verdicts, ("desktop", "phone", "desktop"), strict=True):
         visitors.append(Visitor(browser, page_url, width))
