@@ -232,11 +232,11 @@ class _Specimen:
 
     def _texture(self, length: float, thickness: float) -> np.ndarray:
         """Fibres so many pixels long and thick, float32, of unit deviation."""
-        noise = np.pad(self.rng.standard_normal((256, 512), np.float32), 99, mode="wrap")
-        fibres = cv2.GaussianBlur(noise, (0, 0), length, sigmaY=thickness)[99:-99, 99:-99]
+        flat = np.pad(self.rng.standard_normal((256, 512), np.float32), 99, mode="wrap")
+        noise = cv2.GaussianBlur(flat, (0, 0), length, sigmaY=thickness)[99:-99, 99:-99]
         crimped = self.across + 1.2 * np.sin(self.along / 7 + 2 * self._noise(60))
         return cv2.remap(
-            fibres / fibres.std(), self.along, crimped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
+            noise / noise.std(), self.along, crimped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
         )
 
     def _stroma(self) -> np.ndarray:

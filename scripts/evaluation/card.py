@@ -46,9 +46,10 @@ on another laboratory's images was not measured.
 ## Training
 
 Starting weights: {starting_weights} (ImageNet).
-Input: {width} x {height} pixels, the whole field, brought to one brightness of the glass. ResNet18's
-last stage is fine-tuned on crops {soup} times with other seeds, and the weights are averaged; the
-classification layer is thrown away, and scaler and SVM are fitted on features of whole fields.
+Input: {width} x {height} pixels, the whole field, brought to one brightness of the glass.
+ResNet18's last stage is fine-tuned on crops {soup} times with other seeds, and the weights are
+averaged; the classification layer is thrown away, and scaler and SVM are fitted on features of
+whole fields.
 
 ## Figures
 
