@@ -32,7 +32,7 @@ fuzz: $(VENV)/installed-dev
 
 # The pictures in the README.
 screenshots: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --randomly-dont-reorganize tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best"
+	$(BIN)/python -m pytest --randomly-dont-reorganize tests/gradio_ui --screenshots docs/screenshots -k "verdict_bar or bad_one or heat_map_and_best or film"
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m scripts.bench

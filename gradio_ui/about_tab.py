@@ -1,18 +1,20 @@
 """About the model: all of it read from the description of the model that runs."""
 
 import re
+from html import escape
 
 import gradio as gr
+from markdown_it import MarkdownIt
 
+from gradio_ui import verdict
 from gradio_ui.picture import data_url
-from handler import RESEARCH_ONLY
 from serve.description import Description, RunningModel
 from serve.errors import ServeError
 
-MUST_NOT = f"""
-**{RESEARCH_ONLY}** It is not for other organs, stains, scanners or magnifications, and not
-for any decision about a person. It learnt from few patients of one laboratory.
-"""
+PLOT = re.compile(r"!\[(?P<alt>[^]]*)\]\(plots/(?P<name>[\w.]+)\)")
+HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+# CommonMark with tables; HTML in a card is shown as text.
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def build(page: gr.Blocks, model: RunningModel) -> None:
@@ -29,23 +31,44 @@ def build(page: gr.Blocks, model: RunningModel) -> None:
         try:
             return card(model.describe())
         except ServeError as error:
-            return f"No description at the moment: {error} Reload the page to try again."
+            return f"<p>No description at the moment: {escape(str(error))} Reload the page.</p>"
 
-    gr.Markdown(MUST_NOT)
-    about = gr.Markdown(elem_id="about")
+    about = gr.HTML(elem_id="about")
     page.load(describe, None, about, show_progress="hidden", api_visibility="private")
 
 
 def card(description: Description) -> str:
-    """Return identity, model card and plots as Markdown that needs no other file."""
+    """Return figures, identity and model card as HTML that needs no other file.
+
+    The first section with plots is unfolded; they stand beside its text and tables.
+    """
     model = description.model
-
-    def plot(link: re.Match[str]) -> str:
-        svg = description.plots[link["name"]].encode()
-        return f"![{link['alt']}]({data_url(svg, 'image/svg+xml')})"
-
-    text = re.sub(r"!\[(?P<alt>[^]]*)\]\(plots/(?P<name>[\w.]+)\)", plot, description.card)
+    introduction, *rest = HEADING.split(description.card)
+    headings, texts = rest[::2], rest[1::2]
+    unfolded = next((text for text in texts if PLOT.search(text)), "")
+    sections = "".join(
+        _section(heading, text, description.plots, text is unfolded)
+        for heading, text in zip(headings, texts, strict=True)
+    )
     return (
-        f"Running: {model.name} {model.version}, engine {description.engine}, "
-        f"sha256 `{model.sha256}`\n\n{text}"
+        f"{verdict.figures(description)}{MARKDOWN.render(introduction)}"
+        f"<p>Running: {escape(model.name)} {escape(model.version)}, engine "
+        f"{escape(description.engine)}, sha256 <code>{escape(model.sha256)}</code></p>{sections}"
+    )
+
+
+def _section(heading: str, text: str, plots: dict[str, str], unfolded: bool) -> str:
+    pictures = "".join(
+        f'<img alt="{escape(plot["alt"])}" '
+        f'src="{data_url(plots[plot["name"]].encode(), "image/svg+xml")}">'
+        for plot in PLOT.finditer(text)
+    )
+    body = MARKDOWN.render(PLOT.sub("", text))
+    # A table that is too wide is scrolled, by keyboard, too.
+    body = body.replace("<table>", '<div class="wide" tabindex="0"><table>')
+    body = body.replace("</table>", "</table></div>")
+    beside = f'<div class="plots">{pictures}</div>' if pictures else ""
+    return (
+        f"<details{' open' if unfolded else ''}><summary><h2>{escape(heading)}</h2></summary>"
+        f'<div class="beside"><div>{body}</div>{beside}</div></details>'
     )

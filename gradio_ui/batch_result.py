@@ -8,7 +8,7 @@ from gradio_ui.picture import data_url
 def progress_bar(done: int, total: int, of: str) -> str:
     """Return a bar that counts images, or whatever else `of` says."""
     return (
-        f'<label class="progress">{done} of {total} {of} '
+        f'<label class="progress" aria-live="off">{done} of {total} {of} '
         f'<progress value="{done}" max="{total}"></progress></label>'
     )
 

@@ -1,5 +1,6 @@
 """For programs: the page's own endpoints, which its footer's "Use via API" shows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,7 +11,7 @@ from gradio_ui.patient_result import how_formed
 from gradio_ui.patient_tab import PATIENTS
 from gradio_ui.retention import delete
 from gradio_ui.scoring import score_images
-from gradio_ui.uploads import UploadedFile, find_uploads, read_upload
+from gradio_ui.uploads import Upload, UploadedFile, find_uploads, read_upload
 from serve.client import Client
 from serve.description import RunningModel
 from serve.errors import ServeError
@@ -37,21 +38,11 @@ def build(client: Client, model: RunningModel) -> None:
     def patient(images: list[UploadedFile]) -> dict[str, Any]:
         """Judge a patient by images, or a zip of them: each verdict, and all together."""
         try:
-            scored = list(score_images(client, find_uploads(images)))
-            description = model.describe()
+            return judged_together(client, model, find_uploads(images))
         except (ServeError, UnreadableUpload) as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
             delete(images)
-        score = score_patient((each.answer for each in scored if each.answer), description.rule)
-        return {
-            "patient": vars(score) if score else None,
-            "formed": how_formed(description),
-            "images": [
-                {"file": s.name, **(s.answer.to_json() if s.answer else {"error": s.reason})}
-                for s in scored
-            ],
-        }
 
     one = gr.File(label="image", visible=False)
     one.example_payload = lambda: EXAMPLE  # type: ignore[method-assign]
@@ -62,3 +53,29 @@ def build(client: Client, model: RunningModel) -> None:
     gr.Button(visible=False).click(
         patient, several, answer, api_name="patient", concurrency_id=PATIENTS
     )
+    # They take files, which an assistant can only name by an address; see gradio_ui.tools.
+    for endpoint in (classify, patient):
+        endpoint._mcp_type = "no tool"  # type: ignore[union-attr]
+
+
+def judged_together(
+    client: Client, model: RunningModel, uploads: Sequence[Upload]
+) -> dict[str, Any]:
+    """Judge a patient, and return what programs get.
+
+    Raises
+    ------
+    ServeError
+        The service does not answer.
+    """
+    scored = list(score_images(client, uploads))
+    description = model.describe()
+    score = score_patient((each.answer for each in scored if each.answer), description.rule)
+    return {
+        "patient": vars(score) if score else None,
+        "formed": how_formed(description),
+        "images": [
+            {"file": s.name, **(s.answer.to_json() if s.answer else {"error": s.reason})}
+            for s in scored
+        ],
+    }

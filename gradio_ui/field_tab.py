@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 
-from gradio_ui import verdict
+from gradio_ui import heat_map_view, verdict
 from gradio_ui.errors import UnreadableUpload
-from gradio_ui.picture import over_field, thumbnail
+from gradio_ui.picture import thumbnail
 from gradio_ui.retention import delete
 from gradio_ui.uploads import UploadedFile, read_upload
 from serve.client import Client
@@ -15,18 +16,29 @@ from serve.description import RunningModel
 from serve.errors import ImageRefused, ServeError
 
 INTRODUCTION = (
-    "Upload, drop, paste or photograph an H&E-stained breast biopsy taken at 40x, as in the "
-    "BreakHis data set: one whole microscope field. PNG, JPEG, TIFF, BMP or WebP."
+    "Choose one whole field of an H&E-stained breast biopsy, photographed at 40x as in the "
+    "BreakHis data set: a PNG, JPEG, TIFF, BMP or WebP file."
 )
-# On a phone the verdict stands below the fold.
-SHOW_VERDICT = "() => document.querySelector('#answer').scrollIntoView({block: 'nearest'})"
+# Upload and examples may lie far below the answer, on a phone above all.
+SHOW_VERDICT = """() => {
+    const answer = document.querySelector("#answer");
+    if (answer.getBoundingClientRect().top < 0) answer.scrollIntoView();
+}"""
 
 
-def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], origin: str) -> None:
+def build(
+    page: gr.Blocks,
+    client: Client,
+    model: RunningModel,
+    examples: Mapping[str, bytes],
+    origin: str,
+) -> None:
     """Build the tab's content.
 
     Parameters
     ----------
+    page : gradio.Blocks
+        Asks for the model's figures whenever it is opened.
     client : Client
     model : RunningModel
     examples : mapping of str to bytes
@@ -36,62 +48,66 @@ def build(client: Client, model: RunningModel, examples: Mapping[str, bytes], or
     """
     names = list(examples)
 
-    def judge(name: str, content: bytes) -> tuple[str, str]:
+    def wait() -> dict[str, Any]:
+        try:
+            figures = verdict.figures(model.describe())
+        except ServeError:
+            figures = ""  # the page says above that the service is down
+        return heat_map_view.words(verdict.waiting() + figures)
+
+    def judge(name: str, content: bytes) -> dict[str, Any]:
         try:
             began = time.perf_counter()
-            answer = client.predict(content, heatmap=True, field=True)
+            answer = client.predict(content, field=True, attribution=True)
             seconds = time.perf_counter() - began
             description = model.behind(answer.model.sha256)
         except ImageRefused as error:
-            return verdict.refusal(str(error)), ""
+            return heat_map_view.words(verdict.refusal(str(error)))
         except ServeError as error:
-            return verdict.trouble(str(error)), ""
-        shown = verdict.prediction(answer, description, seconds)
-        if answer.verdict == "rejected":
-            return shown, ""
-        return shown, over_field(answer.field or b"", answer.heatmap or b"", name)
+            return heat_map_view.words(verdict.trouble(str(error)))
+        return heat_map_view.field(answer, verdict.prediction(answer, description, seconds), name)
 
-    def judge_upload(files: list[UploadedFile]) -> tuple[str, str]:
+    def judge_upload(files: list[UploadedFile]) -> dict[str, Any]:
         if not files:  # it was taken out of the box again
-            return verdict.waiting(), ""
+            return wait()
         try:
             return judge(files[0].name, read_upload(files[0].path))
         except UnreadableUpload as error:
-            return verdict.refusal(str(error)), ""
+            return heat_map_view.words(verdict.refusal(str(error)))
         finally:
             delete(files)
 
-    def judge_example(index: int) -> tuple[str, str]:
+    def judge_example(index: int) -> dict[str, Any]:
         return judge(names[index], examples[names[index]])
 
-    gr.Markdown(INTRODUCTION)
-    with gr.Row():
-        with gr.Column():
-            field = gr.Image(
-                label="Biopsy field",
-                elem_id="field",
-                sources=["upload", "clipboard", "webcam"],
-                height=320,
-            )
-            # As HTML: in a file that is served, a visitor could name it as an upload of theirs.
-            samples = gr.Dataset(
-                label="Examples",
-                components=[gr.HTML(visible=False)],
-                samples=[[thumbnail(content, name)] for name, content in examples.items()],
-                type="index",
-                elem_id="examples",
-            )
-            gr.Markdown(origin)
-        with gr.Column(elem_id="answer"):
-            answer = gr.HTML(verdict.waiting())
-            picture = gr.HTML()
-    shown = [answer, picture]
+    with gr.Column(elem_id="one-image"):
+        answer = heat_map_view.build("answer")
+        with gr.Row(elem_id="choice"):
+            with gr.Column():
+                gr.Markdown(INTRODUCTION)
+                field = gr.Image(
+                    label="Picture",
+                    elem_id="field",
+                    sources=["upload", "clipboard", "webcam"],
+                    height=230,
+                )
+            with gr.Column():
+                # As HTML: in a file that is served, a visitor could name it as an upload of theirs.
+                samples = gr.Dataset(
+                    label="Examples",
+                    components=[gr.HTML(visible=False)],
+                    samples=[[thumbnail(content, name)] for name, content in examples.items()],
+                    type="index",
+                    elem_id="examples",
+                )
+                gr.Markdown(origin)
+    page.load(wait, None, answer, show_progress="hidden", api_visibility="private")
     # A drop, a paste and a photograph are uploads, too.
     judged = field.upload(
-        judge_upload, field, shown, trigger_mode="always_last", api_visibility="private"
+        judge_upload, field, answer, trigger_mode="always_last", api_visibility="private"
     )
     # The box is empty again for the next field.
     judged.then(lambda: None, None, field, show_progress="hidden", api_visibility="private")
-    clicked = samples.click(judge_example, samples, shown, api_visibility="private")
+    clicked = samples.click(judge_example, samples, answer, api_visibility="private")
     for done in (judged, clicked):
         done.then(None, js=SHOW_VERDICT)

@@ -85,7 +85,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
     examples, origin = example_fields(Path(data) if data else None)
     client = Client.from_settings(settings)
     # The first answer takes a second longer than the others; no visitor should wait for it.
-    client.predict(next(iter(examples.values())), heatmap=True, field=True)
+    client.predict(next(iter(examples.values())), field=True, attribution=True)
     page = build_page(client, Management.from_settings(settings), examples, origin)
     page.launch(
         server_name=host,
@@ -96,6 +96,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         css=CSS,
         max_file_size=MAX_UPLOAD,
         footer_links=["api"],
+        mcp_server=True,
         run_history=False,
         enable_monitoring=False,
         pwa=False,

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, verdict
+from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, tools, verdict
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -14,9 +14,13 @@ from serve.errors import ServeError
 from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"
+WHAT_IT_IS = (
+    "A photograph of a breast biopsy goes in; out comes whether a model finds it benign or "
+    "malignant, how sure it is, and what moved it."
+)
 DOWN = (
-    "The model service does not answer at the moment. "
-    "This page looks for it every few seconds and goes on by itself when it is back."
+    "The model does not answer at the moment. "
+    "This page asks again every few seconds, and goes on when it is back."
 )
 
 # Uploads are deleted once they are judged; these are of visitors who left before.
@@ -37,6 +41,7 @@ THEME = gr.themes.Soft(font=SANS, font_mono=MONO).set(
     body_text_color_subdued="*neutral_600",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
+    button_secondary_background_fill_hover_dark="*primary_600",
 )
 
 
@@ -70,18 +75,19 @@ def build_page(
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
-        gr.Markdown(f"# {TITLE}")
-        gr.Markdown(f"**{RESEARCH_ONLY}**")
+        gr.Markdown(f"# {TITLE}\n{WHAT_IT_IS} **{RESEARCH_ONLY}**", elem_id="what")
         down = gr.HTML(verdict.trouble(DOWN), visible=is_down(), elem_id="service-down")
         with gr.Tab("One image"):
-            field_tab.build(client, model, examples, origin)
-        with gr.Tab("Patient"):
+            field_tab.build(page, client, model, examples, origin)
+        with gr.Tab("Patient") as patient:
             patient_tab.build(client, model)
+        patient.select(None, js=patient_tab.TABLE_FOR_ALL)
         with gr.Tab("Slide"):
             slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)
         endpoints.build(client, model)
+        tools.build(client, model)
         gr.Timer(HEALTH_SECONDS).tick(
             health, None, down, show_progress="hidden", api_visibility="private"
         )

@@ -86,14 +86,6 @@ def rows(scored: Sequence[JudgedImage]) -> list[list[Any]]:
     ]
 
 
-def sort(table: list[list[Any]], column: str) -> list[list[Any]]:
-    """Sort the table by a column; the highest probability first, and what has none last."""
-    place = COLUMNS.index(column)
-    if column == "Probability":
-        return sorted(table, key=lambda row: -1 if row[place] is None else row[place], reverse=True)
-    return sorted(table, key=lambda row: str(row[place]))
-
-
 def _probability(answer: Prediction) -> float | None:
     return None if answer.verdict == "rejected" else round(answer.probability, 3)
 

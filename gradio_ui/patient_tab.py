@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -12,6 +14,7 @@ from gradio_ui import patient_result as result
 from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
+from gradio_ui.example_fields import drawn_patient
 from gradio_ui.retention import delete
 from gradio_ui.scoring import JudgedImage, score_images
 from gradio_ui.uploads import UploadedFile, find_uploads
@@ -27,10 +30,29 @@ INTRODUCTION = (
     "Upload several 40x fields of one patient, as files or as a zip. Each is judged by itself, "
     "and then all together. Nothing is kept: the uploads are deleted as soon as they are judged."
 )
+# What Gradio's table lacks: a name of its search box, and a key that opens a column's menu.
+TABLE_FOR_ALL = """() => {
+    const complete = () => {
+        const table = document.querySelector("#images");
+        const search = table.querySelector(".search-input");
+        if (!search) return setTimeout(complete, 50);
+        search.setAttribute("aria-label", "Search the images");
+        table.onkeydown = event => {
+            const menu = event.target.closest("th")?.querySelector(".cell-menu-button");
+            if (event.key !== "Enter" || !menu) return;
+            menu.click();
+            setTimeout(() => document.querySelector("[role=menuitem]").focus(), 50);
+        };
+    };
+    complete();
+}"""
 # Seconds between two looks at the progress: often enough to see it move.
 REFRESH = 0.3
 # Patients at a time; the others wait, so that single images still get through.
 PATIENTS, RUNS = "patients", 2
+
+# What a run yields: see `judge`.
+Step = tuple[list[JudgedImage], str, list[list[Any]]]
 
 
 def build(client: Client, model: RunningModel) -> None:
@@ -42,18 +64,18 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(sent: list[UploadedFile]) -> str:
-        delete(sent)  # the run does so itself, if it had begun
+    def stop() -> str:
         message = "What follows is of the images that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
     def clear() -> tuple[Any, ...]:
         # The patient before must not stay in sight beside the next one's progress.
         off, on = gr.update(interactive=False), gr.update(interactive=True)
-        return off, on, "", [], None, "", "", "", ""
+        return off, off, on, "", [], None, "", "", "", ""
 
     def unlock() -> tuple[Any, ...]:
-        return gr.update(interactive=True), gr.update(interactive=False), None
+        on = gr.update(interactive=True)
+        return on, on, gr.update(interactive=False)
 
     gr.Markdown(INTRODUCTION)
     results = gr.State(time_to_live=3600)
@@ -65,12 +87,11 @@ def build(client: Client, model: RunningModel) -> None:
     )
     with gr.Row():
         start = gr.Button("Judge the patient", variant="primary")
+        example = gr.Button("Try it with drawn fields", elem_id="patient-example")
         cancel = gr.Button("Cancel", variant="stop", interactive=False)
-    progress = gr.HTML(elem_id="progress")
-    together = gr.HTML(elem_id="patient")
+    progress = verdict.live("progress")
+    together = verdict.live("patient")
     downloads = gr.HTML(elem_id="downloads")
-    # The table's own menus can't be reached by keyboard.
-    order = gr.Radio(result.COLUMNS, label="Sort the images by")
     table = gr.Dataframe(
         label="Images",
         headers=result.COLUMNS,
@@ -78,50 +99,52 @@ def build(client: Client, model: RunningModel) -> None:
         type="array",
         interactive=False,
         wrap=True,
-        column_widths=["270px", "110px", "130px", "680px"],
+        column_widths=["170px", "110px", "130px", "680px"],
         max_height=420,
+        show_search="search",
+        pinned_columns=1,
         elem_id="images",
     )
     failed = gr.HTML(elem_id="failed")
     gallery = gr.HTML(elem_id="gallery")
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    buttons = [start, cancel]
+    quiet: dict[str, Any] = {"show_progress": "hidden", **private}
+    buttons = [start, example, cancel]
     outcome = [results, together, downloads, failed, gallery]
-    start.click(
-        clear,
-        None,
-        [*buttons, progress, table, *outcome],
-        queue=False,
-        show_progress="hidden",
-        **private,
-    )
-    run = start.click(
-        partial(judge, client),
-        files,
-        [results, progress, table],
-        concurrency_id=PATIENTS,
-        concurrency_limit=RUNS,
-        show_progress_on=progress,
-        **private,
-    )
-    done = run.then(partial(conclude, model), results, outcome, **private)
-    done.then(unlock, None, [*buttons, files], show_progress="hidden", **private)
-    order.input(
-        result.sort,
-        [table, order],
-        table,
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **private,
-    )
+    runs: list[dict[str, Any]] = []
+    for button, task, inputs in (
+        (start, partial(judge, client), [files]),
+        (example, partial(judge_example, client), None),
+    ):
+        button.click(clear, None, [*buttons, progress, table, *outcome], queue=False, **quiet)
+        judged = button.click(
+            task,
+            inputs,
+            [results, progress, table],
+            concurrency_id=PATIENTS,
+            concurrency_limit=RUNS,
+            show_progress_on=progress,
+            **private,
+        )
+        runs.append(judged)
+        done = judged.then(partial(conclude, model), results, outcome, **private)
+        done.then(unlock, None, buttons, **quiet)
+        if button is start:
+            # A run that was cancelled before it began has deleted nothing.
+            done.then(delete, files, files, **quiet)
     # A run that is cancelled is followed by its conclusion all the same.
-    cancel.click(stop, files, progress, cancels=[run], **private)
+    cancel.click(stop, None, progress, cancels=runs, **private)
 
 
-def judge(
-    client: Client, sent: list[UploadedFile]
-) -> Iterator[tuple[list[JudgedImage], str, list[list[Any]]]]:
+def judge_example(client: Client) -> Iterator[Step]:
+    """Judge a patient whose fields are drawn for it; see `judge`."""
+    with TemporaryDirectory() as folder:
+        drawn = drawn_patient(Path(folder))
+        yield from judge(client, [UploadedFile(file, file.name) for file in drawn])
+
+
+def judge(client: Client, sent: list[UploadedFile]) -> Iterator[Step]:
     """Judge a patient's images, and delete the uploads at the end, however it comes.
 
     Yields

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,18 +10,14 @@ import numpy as np
 from bulk.slides.exports import to_csv, to_geojson
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import ScoredField
-from bulk.slides.slide import SlideFacts
+from bulk.slides.slide import Slide, SlideFacts
 from bulk.slides.summary import EXPLORATORY, Summary
 from gradio_ui import verdict
 from gradio_ui.batch_result import download_links
-from gradio_ui.picture import data_url, layers
+from gradio_ui.picture import SMALL, data_url
 
-# In percent: the heat map is drawn half transparent.
-OPACITY = 100
-LEGEND = (
-    "Orange fields have a high probability of malignancy, blue ones a low one, pale ones neither. "
-    "A line across: uncertain. A cross: rejected, unlike every field that the model learnt from."
-)
+# Fields shown as pictures.
+SHOWN = 8
 IN_QUPATH = (
     "The GeoJSON opens in QuPath 0.5 or later: open the slide there, then drag the file onto it, "
     "or take it with File, Import objects from file. Each field is a tile with its probability, "
@@ -28,24 +25,35 @@ IN_QUPATH = (
 )
 
 
-def picture(overview: np.ndarray, heat_map: HeatMap, name: str) -> str:
-    """Lay the heat map, as far as it has come, over the slide's overview.
+def shown(scored: ScoredField, slide: Slide) -> dict[str, Any]:
+    """Return a field as `gradio_ui.heat_map_view.slide` takes it."""
+    tile, answer = scored
+    return {
+        "x": tile.x / slide.width,
+        "y": tile.y / slide.height,
+        "width": tile.width / slide.width,
+        "height": tile.height / slide.height,
+        "strength": round(2 * answer.probability - 1, 3),
+        "verdict": answer.verdict,
+        "caption": caption(scored),
+        "picture": data_url(small(slide.field(tile)), "image/jpeg"),
+    }
 
-    Parameters
-    ----------
-    overview : ndarray of uint8, shape (height, width, 3)
-        RGB.
-    heat_map : HeatMap
-    name : str
-        The file's, in plain text.
-    """
-    return layers(
-        encoded(overview, ".jpg"),
-        encoded(heat_map.layer, ".png"),
-        opacity=OPACITY,
-        shows=f"The slide {name}",
-        heatmap_shows="Heat map: the probability of malignancy of each field",
-        legend=LEGEND,
+
+def caption(scored: ScoredField) -> str:
+    """Say what came of a field, and where it lies."""
+    tile, answer = scored
+    said: str = answer.verdict
+    if answer.verdict != "rejected":
+        said += f", probability of malignancy {answer.probability:.0%}"
+    return f"{said}; row {tile.row}, column {tile.column} (pixel {tile.x}, {tile.y})"
+
+
+def small(pixels: np.ndarray) -> bytes:
+    """Make a JPEG of at most `gradio_ui.picture.SMALL` pixels."""
+    shrink = min(1, *(most / side for most, side in zip(SMALL, pixels.shape[1::-1], strict=True)))
+    return encoded(
+        cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), ".jpg"
     )
 
 
@@ -84,16 +92,16 @@ def downloads(scored: Sequence[ScoredField], heat_map: HeatMap, slide: SlideFact
     return f"{download_links(links)}<p>{IN_QUPATH}</p>"
 
 
-def gallery(highest: Sequence[tuple[ScoredField, bytes]]) -> str:
-    """Show the fields of the highest probability, each with its JPEG."""
+def gallery(fields: Sequence[dict[str, Any]]) -> str:
+    """Show the fields of the highest probability of malignancy, the highest first."""
+    used = [field for field in fields if field["verdict"] != "rejected"]
+    highest = sorted(used, key=lambda field: field["strength"], reverse=True)[:SHOWN]
     if not highest:
         return ""
     figures = "".join(
-        f'<figure><img alt="Field in row {each.tile.row}, column {each.tile.column}" '
-        f'src="{data_url(jpeg, "image/jpeg")}"><figcaption>{each.answer.probability:.0%}, '
-        f"{escape(each.answer.verdict)}; row {each.tile.row}, column {each.tile.column} "
-        f"(pixel {each.tile.x}, {each.tile.y})</figcaption></figure>"
-        for each, jpeg in highest
+        f'<figure><img alt="" src="{field["picture"]}">'
+        f"<figcaption>{escape(field['caption'])}</figcaption></figure>"
+        for field in highest
     )
     return (
         "<h3>Fields with the highest probability of malignancy</h3>"

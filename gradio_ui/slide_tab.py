@@ -1,10 +1,12 @@
 """A whole slide: its overview, a heat map that grows on it, and its highest-scoring fields."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -15,13 +17,12 @@ from bulk.slides.heat_map import HeatMap
 from bulk.slides.options import SlideOptions
 from bulk.slides.scoring import Judge, ScoredField, score
 from bulk.slides.slide import Slide, SlideFacts, Tile
-from bulk.slides.summary import EXPLORATORY
 from bulk.slides.tiles import find_tiles
+from gradio_ui import heat_map_view, verdict
 from gradio_ui import slide_result as result
-from gradio_ui import verdict
 from gradio_ui.batch_result import progress_bar
 from gradio_ui.errors import UnreadableUpload
-from gradio_ui.picture import shrink
+from gradio_ui.example_fields import drawn_slide
 from gradio_ui.retention import delete
 from gradio_ui.uploads import DELETED, MAX_UPLOAD, UploadedFile
 from handler.manifest import TrainingField
@@ -34,8 +35,6 @@ from serve.errors import ImageRefused, ServeError
 MAX_FIELDS = 1000
 # Pixels read for the overview. A slide without small levels has more, and would take minutes.
 MAX_OVERVIEW_COST = 400_000_000
-# Fields shown as pictures.
-SHOWN = 8
 # Seconds between two looks at the picture.
 REFRESH = 1.0
 # Slides at a time; the others wait.
@@ -43,10 +42,9 @@ SLIDES, RUNS = "slides", 1
 
 INTRODUCTION = (
     "Upload one slide of an H&E-stained breast biopsy, scanned at 20x or 40x: a pyramidal TIFF, "
-    f"SVS or NDPI, one file of at most {MAX_UPLOAD}. At most {MAX_FIELDS:,} fields with "
-    "tissue are judged, spread over the slide; `breakhis slide` judges all, and takes "
-    "slides of any size. The upload is deleted as soon as it is judged.\n\n"
-    f"**{EXPLORATORY}**"
+    f"SVS or NDPI, one file of at most {MAX_UPLOAD}. The page judges at most {MAX_FIELDS:,} fields "
+    "with tissue, spread over the slide; the command `breakhis slide` judges all. The page deletes "
+    "the slide as soon as it is judged."
 )
 MODEL_CHANGED = (
     "The service's model was changed while the fields were judged. Send the slide again."
@@ -64,30 +62,25 @@ class SlideRun:
     found : int
         Fields with tissue, of which not all may be judged.
     scored : list of ScoredField
-    highest : list of tuple of ScoredField and bytes
-        Those of the highest probability with their JPEG, the highest first.
+    shown : list of dict
+        The same fields as the page shows them.
     """
 
     slide: SlideFacts
     heat_map: HeatMap
     found: int
     scored: list[ScoredField] = field(default_factory=list)
-    highest: list[tuple[ScoredField, bytes]] = field(default_factory=list)
+    shown: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, scored: ScoredField, slide: Slide) -> None:
         """Take one more field."""
         self.scored.append(scored)
         self.heat_map.add(scored)
-        probability = scored.answer.probability
-        full = len(self.highest) == SHOWN
-        if scored.answer.verdict == "rejected" or (
-            full and probability <= self.highest[-1][0].answer.probability
-        ):
-            return
-        jpeg = shrink(result.encoded(slide.field(scored.tile), ".png"))
-        self.highest.append((scored, jpeg))
-        self.highest.sort(key=lambda each: each[0].answer.probability, reverse=True)
-        del self.highest[SHOWN:]
+        self.shown.append(result.shown(scored, slide))
+
+
+# What a run yields: see `judge`.
+Step = tuple[SlideRun | None, str, dict[str, Any]]
 
 
 def build(client: Client, model: RunningModel) -> None:
@@ -99,18 +92,18 @@ def build(client: Client, model: RunningModel) -> None:
     model : RunningModel
     """
 
-    def stop(sent: list[UploadedFile]) -> str:
-        delete(sent)  # the run does so itself, if it had begun
+    def stop() -> str:
         message = "What follows is of the fields that were judged before."
         return verdict.box("waiting", "Cancelled", [message])
 
     def clear() -> tuple[Any, ...]:
         # The slide before must not stay in sight beside the next one's progress.
         off, on = gr.update(interactive=False), gr.update(interactive=True)
-        return off, on, None, "", "", "", "", ""
+        return off, off, on, None, "", heat_map_view.words(""), "", "", ""
 
     def unlock() -> tuple[Any, ...]:
-        return gr.update(interactive=True), gr.update(interactive=False), None
+        on = gr.update(interactive=True)
+        return on, on, gr.update(interactive=False)
 
     gr.Markdown(INTRODUCTION)
     run = gr.State(time_to_live=3600)
@@ -122,42 +115,55 @@ def build(client: Client, model: RunningModel) -> None:
         force_scale = gr.Checkbox(label="It counts even if the slide states another")
     with gr.Row():
         start = gr.Button("Judge the slide", variant="primary")
+        example = gr.Button("Try it with a drawn slide", elem_id="slide-example")
         cancel = gr.Button("Cancel the slide", variant="stop", interactive=False)
-    progress = gr.HTML(elem_id="slide-progress")
-    together = gr.HTML(elem_id="slide-summary")
+    progress = verdict.live("slide-progress")
+    together = verdict.live("slide-summary")
     downloads = gr.HTML(elem_id="slide-downloads")
-    picture = gr.HTML(elem_id="slide-picture")
+    picture = heat_map_view.build("slide-picture")
     gallery = gr.HTML(elem_id="slide-gallery")
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    buttons = [start, cancel]
+    quiet: dict[str, Any] = {"show_progress": "hidden", **private}
+    buttons = [start, example, cancel]
     outcome = [together, downloads, gallery]
-    start.click(
-        clear,
-        None,
-        [*buttons, run, progress, picture, *outcome],
-        queue=False,
-        show_progress="hidden",
-        **private,
-    )
-    judged = start.click(
-        partial(judge, client, model),
-        [file, um_per_pixel, objective, force_scale],
-        [run, progress, picture],
-        concurrency_id=SLIDES,
-        concurrency_limit=RUNS,
-        show_progress_on=progress,
-        **private,
-    )
-    done = judged.then(conclude, run, [run, *outcome], **private)
-    done.then(unlock, None, [*buttons, file], show_progress="hidden", **private)
+    runs: list[dict[str, Any]] = []
+    for button, task, inputs in (
+        (start, partial(judge, client, model), [file, um_per_pixel, objective, force_scale]),
+        (example, partial(judge_example, client, model), None),
+    ):
+        cleared = [*buttons, run, progress, picture, *outcome]
+        button.click(clear, None, cleared, queue=False, **quiet)
+        judged = button.click(
+            task,
+            inputs,
+            [run, progress, picture],
+            concurrency_id=SLIDES,
+            concurrency_limit=RUNS,
+            show_progress_on=progress,
+            **private,
+        )
+        runs.append(judged)
+        done = judged.then(conclude, run, [run, *outcome], **private)
+        done.then(unlock, None, buttons, **quiet)
+        if button is start:
+            # A run that was cancelled before it began has deleted nothing.
+            done.then(delete, file, file, **quiet)
     # A run that is cancelled is followed by its conclusion all the same.
-    cancel.click(stop, file, progress, cancels=[judged], **private)
+    cancel.click(stop, None, progress, cancels=runs, **private)
+
+
+def judge_example(client: Client, model: RunningModel) -> Iterator[Step]:
+    """Judge a slide that is drawn for it; see `judge`."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "drawn.tiff")
+        drawn_slide(file)
+        yield from judge(client, model, [UploadedFile(file, file.name)], 0, 0, False)
 
 
 def judge(
     client: Client, model: RunningModel, sent: list[UploadedFile], *scale: float
-) -> Generator[tuple[SlideRun | None, str, str], None, None]:
+) -> Iterator[Step]:
     """Judge a slide, and delete the upload at the end, however it comes.
 
     Parameters
@@ -174,39 +180,45 @@ def judge(
     ------
     run : SlideRun or None
         None until the tissue is found.
-    progress, picture : str
+    progress : str
         HTML.
+    picture : dict
+        An update of the heat map view; the overview is sent once.
     """
-    run, picture = None, ""
+    run = None
+    unchanged = gr.skip()
     if not sent:
-        yield None, verdict.box("waiting", "No slide yet", ["Choose a slide first."]), ""
+        yield None, verdict.box("waiting", "No slide yet", ["Choose a slide first."]), unchanged
         return
     try:
         description = model.describe()
         um_per_pixel, objective, force_scale = scale
         options = SlideOptions(um_per_pixel or None, objective or None, bool(force_scale))
         with _open(sent[0], description.training_field, options) as slide:
-            yield None, verdict.box("waiting", "Looking for tissue", []), ""
+            yield None, verdict.box("waiting", "Looking for tissue", []), unchanged
             overview = slide.overview()
             tiles = find_tiles(slide, overview, description.min_tissue)
             run = SlideRun(slide.facts, HeatMap(slide, overview), len(tiles))
             chosen = _spread(tiles)
-            picture = result.picture(overview, run.heat_map, slide.name)
-            yield run, progress_bar(0, len(chosen), "fields"), picture
+            ratio = overview.shape[1] / overview.shape[0]
+
+            def step(below: bytes | None = None) -> Step:
+                bar = progress_bar(len(run.scored), len(chosen), "fields")
+                return run, bar, heat_map_view.slide(run.shown, ratio, below, slide.name)
+
+            yield step(result.encoded(overview, ".jpg"))
             shown = time.monotonic()
             with closing(score(slide, chosen, _over(client))) as scored:
                 for each in scored:
                     run.add(each, slide)
                     if time.monotonic() - shown > REFRESH:
-                        picture = result.picture(overview, run.heat_map, slide.name)
-                        yield run, progress_bar(len(run.scored), len(chosen), "fields"), picture
+                        yield step()
                         shown = time.monotonic()
-            picture = result.picture(overview, run.heat_map, slide.name)
-            yield run, progress_bar(len(run.scored), len(chosen), "fields"), picture
+            yield step()
     except (SlideUnusable, UnreadableUpload) as error:
-        yield run, verdict.box("refused", "Slide refused", [str(error)]), picture
+        yield run, verdict.box("refused", "Slide refused", [str(error)]), unchanged
     except ServeError as error:
-        yield run, verdict.trouble(str(error)), picture
+        yield run, verdict.trouble(str(error)), unchanged
     finally:
         delete(sent)
 
@@ -227,7 +239,7 @@ def conclude(run: SlideRun | None) -> tuple[None, str, str, str]:
         return None, verdict.trouble(MODEL_CHANGED), "", ""
     together = result.summary(run.scored, run.found, run.slide)
     downloads = result.downloads(run.scored, run.heat_map, run.slide)
-    return None, together, downloads, result.gallery(run.highest)
+    return None, together, downloads, result.gallery(run.shown)
 
 
 def _open(sent: UploadedFile, training_field: TrainingField, options: SlideOptions) -> Slide:

@@ -3,32 +3,35 @@
 from collections.abc import Sequence
 from html import escape
 
-from handler import RESEARCH_ONLY
+import gradio as gr
+
 from handler.prediction import Prediction
 from serve.description import Description
 
 # What each verdict means to a reader, and what to do.
 MEANINGS = {
-    "benign": "The model places this field on the benign side.",
-    "malignant": "The model places this field on the malignant side.",
+    "benign": "The model finds this field benign.",
+    "malignant": "The model finds this field malignant.",
     "uncertain": (
         "The model is not sure enough to say. "
-        "Use another field of the same slide, or judge several fields together under “Patient”."
+        "Try another field of the same slide, or several together under “Patient”."
     ),
-    "rejected": (
-        "This does not look like the tissue the model knows, so it gives no verdict. "
-        "Use a sharp 40x field of an H&E-stained breast biopsy."
-    ),
+    "rejected": "The model gives no verdict on this picture, because:",
 }
+
+
+def live(elem_id: str) -> gr.HTML:
+    """Build a component whose content screen readers announce when it changes."""
+    return gr.HTML(html_template='<div role="status">${value}</div>', elem_id=elem_id, value="")
 
 
 def waiting() -> str:
     """Return what stands there before the first image."""
-    return box("waiting", "No image yet", ["Choose a 40x field of an H&E-stained breast biopsy."])
+    return "<p>No image yet: choose a picture, or click an example.</p>"
 
 
 def prediction(answer: Prediction, model: Description | None, seconds: float) -> str:
-    """Return the verdict with its probability, warnings and origin.
+    """Return the verdict with its probability, warnings and origin, and the model's figures.
 
     Parameters
     ----------
@@ -40,20 +43,35 @@ def prediction(answer: Prediction, model: Description | None, seconds: float) ->
     """
     lines, scale = [MEANINGS[answer.verdict]], ""
     if answer.verdict != "rejected":
-        lines.append(f"Calibrated probability of malignancy: {answer.probability:.0%}")
+        lines.append(f"Probability of malignancy: {answer.probability:.0%}")
         scale = _scale(answer.probability, model)
         if model and answer.verdict == "uncertain":
             low, high = map(model.rule.probability, model.rule.abstain)
             lines.insert(
                 1,
-                f"Between {low:.0%} and {high:.0%} the chance of being wrong is above "
-                f"{model.tolerated_risk:.0%}.",
+                f"Between {low:.0%} and {high:.0%} it would be wrong more often than in "
+                f"{model.tolerated_risk:.0%} of cases.",
             )
     name, version = answer.model.name, answer.model.version
     footer = f"Model {name} {version}, answered in {seconds:.2f} s."
     warnings = [warning.message for warning in answer.warnings]
-    return box(
+    said = box(
         answer.verdict, answer.verdict, lines, graphic=scale, warnings=warnings, footer=footer
+    )
+    return said + (figures(model) if model else "")
+
+
+def figures(model: Description) -> str:
+    """Return how good the model was on patients whom it had never seen, in three figures."""
+    measured = model.evaluation["magnifications"]["40X"]["patient"]
+    none, wrong = measured["abstained"]["value"], measured["wrong_verdicts"]["value"]
+    shares = (("right verdict", 1 - none - wrong), ("no verdict", none), ("wrong verdict", wrong))
+    tiles = "".join(f"<li><strong>{share:.0%}</strong> {name}</li>" for name, share in shares)
+    patients = measured["benign"] + measured["malignant"]
+    return (
+        f'<div class="figures"><p>Of {patients} patients it had never seen, this model gave</p>'
+        f'<ul>{tiles}</ul><p><button type="button" class="link" data-tab="Model">'
+        "How this was measured</button></p></div>"
     )
 
 
@@ -88,14 +106,14 @@ def box(
     graphic : str
         HTML between lines and warnings.
     footer : str
-        Plain text. Only verdicts have one, and it is followed by what they may not be used for.
+        Plain text.
     """
     paragraphs = "".join(f"<p>{escape(line)}</p>" for line in lines)
     items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
     listed = f'<ul class="warnings">{items}</ul>' if items else ""
-    small = f"<p><small>{escape(footer)} {RESEARCH_ONLY}</small></p>" if footer else ""
+    small = f"<p><small>{escape(footer)}</small></p>" if footer else ""
     return (
-        f'<div class="verdict {kind}" role="status"><h2>{escape(title)}</h2>'
+        f'<div class="verdict {kind}"><h2>{escape(title)}</h2>'
         f"{paragraphs}{graphic}{listed}{small}</div>"
     )
 

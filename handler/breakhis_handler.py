@@ -71,7 +71,8 @@ class BreakHisHandler:
         for of_request, asked in zip(images, options, strict=True):
             readable = [image for image in of_request if isinstance(image, Field)]
             fields += readable
-            include += [Include(asked.features, asked.heatmap, asked.field)] * len(readable)
+            extras = Include(asked.features, asked.heatmap, asked.field, asked.attribution)
+            include += [extras] * len(readable)
         decoded = perf_counter()
         judged = self._model.classify(fields, include)
         classified = perf_counter()

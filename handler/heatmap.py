@@ -20,6 +20,9 @@ import numpy as np
 MALIGNANT_RGB = np.array([213, 94, 0], dtype=np.float32)
 BENIGN_RGB = np.array([0, 114, 178], dtype=np.float32)
 MAX_OPACITY = 0.7
+# Where the manifest keeps the value drawn in full colour: the 95 % quantile, over the 40X training
+# fields, of each field's strongest place.
+HEATMAP_SCALE = "heatmap_scale"
 
 
 def grad_cam(weights: np.ndarray, feature_map: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -42,7 +45,7 @@ def grad_cam(weights: np.ndarray, feature_map: np.ndarray, reference: np.ndarray
     return (np.tensordot(weights, feature_map, axes=1) - weights @ reference).astype(np.float32)
 
 
-def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:
+def overlay(pixels: np.ndarray, cam: np.ndarray, scale: float) -> bytes:
     """Draw the heat map over its field.
 
     Parameters
@@ -51,6 +54,9 @@ def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:
         RGB.
     cam : ndarray of float32, shape (rows, columns)
         From `grad_cam`.
+    scale : float
+        Value of `cam` that is drawn in full colour, above 0, and the same for every field: what
+        moved the decision little stays pale.
 
     Returns
     -------
@@ -59,8 +65,8 @@ def overlay(pixels: np.ndarray, cam: np.ndarray) -> bytes:
         orange for malignant and blue for benign, opaque in proportion to it.
     """
     height, width = pixels.shape[:2]
-    strength = np.ascontiguousarray(cam) / max(float(np.abs(cam).max()), np.finfo(np.float32).tiny)
-    strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    places = np.ascontiguousarray(cam) / scale
+    strength = cv2.resize(places, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     strength = np.clip(strength, -1, 1)
     colour = np.where(strength > 0, MALIGNANT_RGB, BENIGN_RGB)
     opacity = MAX_OPACITY * np.abs(strength)

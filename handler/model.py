@@ -15,12 +15,12 @@ from handler.decision import DecisionRule
 from handler.engines import REFERENCE, open_engine
 from handler.errors import BadModel
 from handler.features import Engine
-from handler.heatmap import grad_cam, overlay
+from handler.heatmap import HEATMAP_SCALE, grad_cam, overlay
 from handler.images import Field, resize
 from handler.light import in_standard_light
 from handler.magnification import MagnificationClassifier
 from handler.manifest import TrainingField, read_file, read_manifest
-from handler.prediction import ModelId, Prediction, Verdict
+from handler.prediction import Attribution, ModelId, Prediction, Verdict
 from handler.svm import Svm
 from handler.tissue import Likeness, TissueCheck, TissueLimits, check, distances, measure
 from handler.weights import Weights
@@ -32,6 +32,7 @@ class Include(NamedTuple):
     features: bool = False
     heatmap: bool = False
     field: bool = False
+    attribution: bool = False
 
 
 class Model:
@@ -176,7 +177,7 @@ class Model:
                 measures, self.likenesses(vectors, textures, scale_is_known), fields, strict=True
             )
         ]
-        heatmaps = self._pool.map(self._heatmap, fields, include, vectors, maps)
+        explained = self._pool.map(self._explain, fields, include, vectors, maps)
         copies = self._pool.map(self._copy, fields, include)
         return [
             Prediction(
@@ -189,9 +190,10 @@ class Model:
                 features=vector if extras.features else None,
                 heatmap=heatmap,
                 field=copy,
+                attribution=attribution,
             )
-            for field, extras, tissue, vector, decision, heatmap, copy in zip(
-                fields, include, checks, vectors, decisions.tolist(), heatmaps, copies, strict=True
+            for field, extras, tissue, vector, decision, (heatmap, attribution), copy in zip(
+                fields, include, checks, vectors, decisions.tolist(), explained, copies, strict=True
             )
         ]
 
@@ -209,12 +211,15 @@ class Model:
     def _input(self, field: Field) -> np.ndarray:
         return in_standard_light(resize(_landscape(field.pixels), *self.size))
 
-    def _heatmap(
+    def _explain(
         self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray
-    ) -> bytes | None:
-        if not include.heatmap:
-            return None
-        return overlay(field.pixels, self._attribution(field, vector, feature_map))
+    ) -> tuple[bytes | None, Attribution | None]:
+        if not (include.heatmap or include.attribution):
+            return None, None
+        places, scale = self._attribution(field, vector, feature_map), self.manifest[HEATMAP_SCALE]
+        heatmap = overlay(field.pixels, places, scale) if include.heatmap else None
+        numbers = Attribution(places, self._svm.base, scale) if include.attribution else None
+        return heatmap, numbers
 
     def _copy(self, field: Field, include: Include) -> bytes | None:
         return field.to_jpeg() if include.field else None

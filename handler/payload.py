@@ -20,7 +20,7 @@ class Options:
 
     Attributes
     ----------
-    features, heatmap, field : bool
+    features, heatmap, field, attribution : bool
         Extras with each prediction.
     png : bool
         Whether a bare PNG of the heat map is the answer.
@@ -38,6 +38,7 @@ class Options:
     features: bool
     heatmap: bool
     field: bool
+    attribution: bool
     png: bool
     describe: bool
     urlencoded: bool
@@ -81,6 +82,7 @@ def read_options(headers: dict[str, Any]) -> Options:
         features="features" in include,
         heatmap=explain or "heatmap" in include,
         field="field" in include,
+        attribution="attribution" in include,
         png=explain and "image/png" in sent.get("accept", ""),
         describe=sent.get("describe") == "True",
         urlencoded=content_type.startswith(URLENCODED),

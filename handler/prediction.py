@@ -40,6 +40,35 @@ class Warning:
 
 
 @dataclass(frozen=True)
+class Attribution:
+    """What each place of a field adds to its decision: the numbers of the heat map.
+
+    Attributes
+    ----------
+    places : ndarray of float32, shape (rows, columns)
+        In units of the decision, positive = malignant; see `handler.heatmap.grad_cam`.
+    base : float
+        Decision of the mean training field. With the mean over the places it is the field's
+        decision, as exactly as the path integral is summed.
+    scale : float
+        Value that heat maps draw in full colour, above 0: the same for every field.
+    """
+
+    places: np.ndarray
+    base: float
+    scale: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as an object, places as rows of numbers."""
+        return {"places": self.places.tolist(), "base": self.base, "scale": self.scale}
+
+    @classmethod
+    def from_json(cls, sent: dict[str, Any]) -> "Attribution":
+        """Read the object; raises LookupError, TypeError or ValueError if it is none."""
+        return cls(np.array(sent["places"], dtype=np.float32), sent["base"], sent["scale"])
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one field; the attributes are the fields of the inference contract.
 
@@ -60,6 +89,7 @@ class Prediction:
         A PNG of the field's size.
     field : bytes or None
         A JPEG of the field as it was read: upright, of the heat map's size.
+    attribution : Attribution or None
     """
 
     label: Label
@@ -71,6 +101,7 @@ class Prediction:
     features: np.ndarray | None = None
     heatmap: bytes | None = None
     field: bytes | None = None
+    attribution: Attribution | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's object; extras only where they were asked for."""
@@ -88,6 +119,8 @@ class Prediction:
             picture = getattr(self, name)
             if picture is not None:
                 answer[name] = base64.b64encode(picture).decode("ascii")
+        if self.attribution is not None:
+            answer["attribution"] = self.attribution.to_json()
         return answer
 
     @classmethod
@@ -105,6 +138,8 @@ class Prediction:
         known["model"] = ModelId(*(answer["model"][f.name] for f in fields(ModelId)))
         if "features" in known:
             known["features"] = np.array(known["features"], dtype=np.float32)
+        if "attribution" in known:
+            known["attribution"] = Attribution.from_json(known["attribution"])
         for picture in known.keys() & PICTURES:
             known[picture] = base64.b64decode(known[picture])
         return cls(**known)

@@ -99,6 +99,11 @@ class Svm:
         """Features of the mean training field, float64 of shape (512,)."""
         return self._scaler.mean_
 
+    @cached_property
+    def base(self) -> float:
+        """Decision of the mean training field."""
+        return float(self.decision_function(self.reference[None])[0])
+
     def path_gradient(self, vector: np.ndarray) -> np.ndarray:
         """Gradient averaged over the straight path from the reference to a field.
 

@@ -53,13 +53,14 @@ class Client:
         features: bool = False,
         heatmap: bool = False,
         field: bool = False,
+        attribution: bool = False,
     ) -> Prediction:
         """Classify one image.
 
         Parameters
         ----------
         image : path, bytes of an image file, or PIL image
-        features, heatmap, field : bool
+        features, heatmap, field, attribution : bool
             Extras to include.
 
         Raises
@@ -68,7 +69,7 @@ class Client:
             The image can't be used.
         ServiceDown, ServiceBusy, TokenRefused, RequestRefused
         """
-        headers = _include(features, heatmap, field)
+        headers = _include(features, heatmap, field, attribution)
         response = self._post("predictions", data=_encoded(image), headers=headers)
         return Prediction.from_json(response.json())
 
@@ -78,6 +79,7 @@ class Client:
         features: bool = False,
         heatmap: bool = False,
         field: bool = False,
+        attribution: bool = False,
     ) -> list[Prediction | ImageRefused]:
         """Classify several images in one request.
 
@@ -85,7 +87,7 @@ class Client:
         ----------
         images : sequence of path, bytes, or PIL image
             As many as the service takes in one request (64 by default).
-        features, heatmap, field : bool
+        features, heatmap, field, attribution : bool
             Extras to include.
 
         Returns
@@ -100,7 +102,7 @@ class Client:
         instances = [{"b64": base64.b64encode(_encoded(im)).decode("ascii")} for im in images]
         if not instances:
             return []
-        headers = _include(features, heatmap, field)
+        headers = _include(features, heatmap, field, attribution)
         response = self._post("predictions", json={"instances": instances}, headers=headers)
         return [
             ImageRefused(**answer) if "code" in answer else Prediction.from_json(answer)
@@ -142,7 +144,12 @@ def _encoded(image: ImageSource) -> bytes:
     return Path(image).read_bytes()
 
 
-def _include(features: bool, heatmap: bool, field: bool) -> dict[str, str]:
-    asked = {"features": features, "heatmap": heatmap, "field": field}
+def _include(features: bool, heatmap: bool, field: bool, attribution: bool) -> dict[str, str]:
+    asked = {
+        "features": features,
+        "heatmap": heatmap,
+        "field": field,
+        "attribution": attribution,
+    }
     extras = [name for name in asked if asked[name]]
     return {"X-Include": ",".join(extras)} if extras else {}

@@ -11,8 +11,8 @@ from serve.drawn_tissue import draw_field, encode
 from serve.settings import Settings
 from tests.conftest import ROOT
 
-# Gradio's API page asks for these two, which are off; browsers count the refusal as an error.
-NOT_OFFERED = ("/monitoring/summary", "/gradio_api/mcp/schema")
+# Gradio's API page asks for this, which is off; browsers count the refusal as an error.
+NOT_OFFERED = ("/monitoring/summary",)
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
@@ -110,13 +110,19 @@ def patient_zip(request, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def screenshot(request):
-    """Keep a picture of what a visitor sees: those that the README shows, where asked for."""
-    folder = ROOT / request.config.getoption("--screenshots")
+def screenshot_folder(request) -> Path:
+    """Where pictures of the page go: those that the README shows, where asked for."""
+    return ROOT / request.config.getoption("--screenshots")
+
+
+@pytest.fixture
+def screenshot(screenshot_folder):
+    """Keep a picture of what a visitor sees."""
 
     def keep(visitor: Visitor, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        visitor.page.screenshot(path=folder / f"{name}-{visitor.width}.png", full_page=True)
+        screenshot_folder.mkdir(parents=True, exist_ok=True)
+        path = screenshot_folder / f"{name}-{visitor.width}.png"
+        visitor.page.screenshot(path=path, full_page=True)
 
     return keep
 

@@ -13,6 +13,7 @@ from gradio_client import Client, handle_file
 from serve.management import Management
 from tests.conftest import LEFT, ROOT, wait_until
 from tests.gradio_ui.conftest import uploads_of
+from tests.gradio_ui.test_manners import ENDPOINTS
 
 SECONDS = 30
 
@@ -124,10 +125,7 @@ def test_no_call_of_the_page_manages_the_model_or_takes_a_server_s_file(page_url
     before = management.describe()
     keys = service.key_file.read_text()
     calls = requests.get(f"{page_url}/config", timeout=SECONDS).json()["dependencies"]
-    assert {c["api_name"] for c in calls if c["api_visibility"] == "public"} == {
-        "classify",
-        "patient",
-    }
+    assert {f"/{c['api_name']}" for c in calls if c["api_visibility"] == "public"} == ENDPOINTS
     for each in calls:
         session = f"attacker-{each['id']}"
         file = file_data(service.key_file)

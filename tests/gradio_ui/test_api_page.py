@@ -7,7 +7,14 @@ import sys
 import pytest
 import requests
 
-DESCRIPTIONS = {"/classify": "Judge one image", "/patient": "Judge a patient by images"}
+DESCRIPTIONS = {
+    "/classify": "Judge one image",
+    "/patient": "Judge a patient by images",
+    "/classify_field": "Judge one photograph",
+    "/judge_patient": "Judge several 40x photographs",
+    "/describe_model": "Describe the model that runs",
+}
+OF_FILES = ("/classify", "/patient")
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +24,8 @@ def snippets(page_url) -> dict[str, str]:
     return {name: each["code_snippets"]["python"] for name, each in endpoints.items()}
 
 
-def test_it_lists_both_endpoints_and_asks_no_other_host(desktop, screenshot):
-    desktop.page.get_by_role("button", name="Use via API").click()
+def test_it_lists_the_endpoints_and_asks_no_other_host(desktop, screenshot):
+    desktop.page.get_by_role("button", name="Use via API or MCP").click()
     panel = desktop.page.locator(".api-docs")
     for name, description in DESCRIPTIONS.items():
         panel.get_by_text(name, exact=True).first.wait_for()
@@ -31,7 +38,8 @@ def test_the_snippets_work_when_pasted(snippets, page_url, client, field_file):
     assert snippets.keys() == DESCRIPTIONS.keys()
     expected = client.predict(field_file)
     answers = {}
-    for name, snippet in snippets.items():
+    for name in OF_FILES:
+        snippet = snippets[name]
         assert page_url in snippet
         done = subprocess.run(
             [sys.executable, "-c", snippet],

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import re
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pypdf
 import pytest
 
@@ -12,13 +14,14 @@ from bulk.patient import PatientScore, score_patient
 from bulk.tables import ANSWER
 from bulk.tables import MODEL as MODEL_COLUMNS
 from gradio_ui import patient_result
+from gradio_ui.heat_map_view import describe
 from gradio_ui.patient_tab import conclude
 from gradio_ui.report import to_csv, to_pdf
 from gradio_ui.scoring import JudgedImage
-from gradio_ui.verdict import prediction
+from gradio_ui.verdict import figures, prediction
 from handler import RESEARCH_ONLY
 from handler.decision import DecisionRule
-from handler.prediction import ModelId, Prediction
+from handler.prediction import ModelId, Prediction, Warning
 from serve.description import Description, RunningModel
 from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
@@ -26,7 +29,9 @@ from serve.management import Management
 MODEL = ModelId("breakhis", "9.9", "f" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
 MANIFEST = {"decision_rule": vars(RULE), "training": {"tolerated_risk": 0.3}}
-DESCRIPTION = Description(MODEL, "torch-fp32", MANIFEST, {}, "", {})
+MEASURED = {"abstained": {"value": 0.5}, "wrong_verdicts": {"value": 0.1}}
+EVALUATION = {"magnifications": {"40X": {"patient": {"benign": 4, "malignant": 6, **MEASURED}}}}
+DESCRIPTION = Description(MODEL, "torch-fp32", MANIFEST, EVALUATION, "", {})
 
 
 @cache
@@ -98,12 +103,36 @@ def test_the_report_is_one_page(n):
     assert len(pdf.pages[0].images) == min(n, 9)
 
 
-def test_the_table_sorts_and_a_rejected_image_has_no_probability():
-    rows = patient_result.rows(
-        [scored(0.0), scored(9.0, "rejected"), scored(1.0), JudgedImage("b")]
-    )
-    assert [row[2] for row in patient_result.sort(rows, "Probability")] == [0.818, 0.5, None, None]
-    assert patient_result.sort(rows, "File")[-1][0] == "b"
+def test_a_rejected_image_has_no_probability():
+    rows = patient_result.rows([scored(0.0), scored(9.0, "rejected"), JudgedImage("b")])
+    assert [row[2] for row in rows] == [0.5, None, None]
+
+
+def test_a_rejection_says_why_before_all_else():
+    why = Warning("wrong_magnification", "It looks like 200x: take it at 40x.")
+    said = prediction(replace(scored(9.0, "rejected").answer, warnings=[why]), DESCRIPTION, 0.1)
+    assert "It looks like 200x" in said.split("</div>")[0]
+    assert "Probability" not in said
+
+
+def test_the_three_figures_are_shares_of_the_same_patients():
+    said = figures(DESCRIPTION)
+    assert "Of 10 patients" in said
+    assert re.findall(r"(\d+)%", said) == ["40", "50", "10"]
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([[3, 0, 0], [0, 0, 0], [0, 0, -1]], ("malignant lies in the upper left", "lower right")),
+        ([[0, 0, 0], [0, 2, 0], [0, 0, 1]], ("malignant lies in the centre",)),
+        ([[0, 0], [0, 0]], ("No place moved",)),
+    ],
+)
+def test_a_heat_map_is_described_in_words(places, said):
+    described = describe(np.array(places, dtype=np.float32))
+    assert all(part in described for part in said)
+    assert ("benign" in described) == bool(np.min(places) < 0)
 
 
 def test_a_verdict_of_another_model_shows_no_limits_of_this_one():

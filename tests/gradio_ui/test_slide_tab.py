@@ -9,9 +9,13 @@ from axe_playwright_python.sync_playwright import Axe
 
 from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
+from gradio_ui import slide_tab
+from gradio_ui.uploads import UploadedFile
 from handler import RESEARCH_ONLY
+from serve.description import RunningModel
 from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
+from serve.management import Management
 from tests.conftest import field_that_is, wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of
@@ -45,16 +49,26 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     said = page.locator("#slide-summary").inner_text()
     assert "3 fields: 1 malignant, 1 uncertain, 1 benign, 0 rejected." in said
     assert EXPLORATORY in said
-    assert RESEARCH_ONLY in said
+    assert RESEARCH_ONLY not in said  # it stands above, once
     assert "Scale: 0.49 x 0.49 micrometres a pixel, as the slide states." in said
     assert "QuPath 0.5 or later" in page.locator("#slide-downloads").inner_text()
     assert "3 of 3 fields" in page.locator("#slide-progress").inner_text()
-    assert page.locator("#slide-picture img").count() == 2
+    # A place shows its field.
+    sheet = page.locator("#slide-picture .mapped .sheet")
+    size = sheet.bounding_box()
+    sheet.click(position={"x": size["width"] * 2.5 / 4, "y": size["height"] * 1.5 / 4})
+    chosen = page.locator("#slide-picture .chosen")
+    assert "row 1, column 2" in chosen.inner_text()
+    assert chosen.locator("img").evaluate("image => image.naturalWidth") == 350
+    page.locator("#slide-picture .pane:visible").last.focus()
+    page.keyboard.press("n")
+    assert "row 2, column 2" in chosen.inner_text()
     assert page.locator("#slide-gallery img").count() == 3
     answers = {where: client.predict(encode(field)) for where, field in fields.items()}
     best = max(answers, key=lambda where: answers[where].probability)
     shown = page.locator("#slide-gallery figcaption").first.inner_text()
-    assert f"{answers[best].probability:.0%}, malignant; row {best[0]}, column {best[1]}" in shown
+    probability = f"probability of malignancy {answers[best].probability:.0%}"
+    assert f"malignant, {probability}; row {best[0]}, column {best[1]}" in shown
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screenshot(visitor, "slide")
     page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
@@ -70,6 +84,31 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     assert len(collection["features"]) == len(rows) == 3
     assert download(visitor, "Heat map as PNG").startswith(b"\x89PNG")
     wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_a_drawn_slide_is_one_click_away(desktop, service):
+    before = set(uploads_of(service))
+    desktop.open("Slide")
+    desktop.page.get_by_role("button", name="Try it with a drawn slide").click()
+    desktop.page.get_by_text("Fields of the slide").wait_for()
+    overview = desktop.page.get_by_alt_text("The slide drawn.tiff").last
+    assert overview.evaluate("image => image.naturalWidth") > 0
+    assert desktop.page.locator("#slide-gallery img").count() > 0
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_the_overview_is_sent_once_and_the_slide_deleted(client, service, tmp_path, monkeypatch):
+    monkeypatch.setattr(slide_tab, "REFRESH", 0)
+    folder = tmp_path / "upload"
+    folder.mkdir()
+    file = write_slide(folder / "biopsy.tiff", (2800, 1840), many(2, 3))
+    model = RunningModel(Management.from_settings(service))
+    sent = [UploadedFile(file, file.name)]
+    updates = [picture for _, _, picture in slide_tab.judge(client, model, sent, 0, 0, False)]
+    assert len(updates) > 6  # one for each field, and before and after them
+    assert sum("image" in update for update in updates) == 1
+    assert len(updates[-1]["value"]["fields"]) == 6
+    assert not folder.exists()
 
 
 def test_cancel_stops_the_work_and_keeps_what_was_judged(desktop, service, large_slide):
@@ -114,10 +153,9 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
 
 
 def test_no_more_fields_are_judged_than_the_page_says():
-    from gradio_ui.slide_tab import MAX_FIELDS, _spread
-
-    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * MAX_FIELDS)]
-    assert _spread(tiles[:10]) == tiles[:10]
-    chosen = _spread(tiles)
-    assert len(set(chosen)) == MAX_FIELDS
+    most = slide_tab.MAX_FIELDS
+    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * most)]
+    assert slide_tab._spread(tiles[:10]) == tiles[:10]
+    chosen = slide_tab._spread(tiles)
+    assert len(set(chosen)) == most
     assert (chosen[0], chosen[-1]) == (tiles[0], tiles[-1])

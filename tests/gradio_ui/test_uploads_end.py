@@ -2,6 +2,7 @@
 
 import re
 
+from serve.drawn_slides import many, write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import wait_until, worker_of
 from tests.gradio_ui.conftest import Visitor, uploads_of
@@ -52,3 +53,50 @@ def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(browser, page_url, ser
     progress.get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     visitor.leave()
     wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_an_example_that_is_cancelled_leaves_the_chosen_files_to_be_judged(
+    desktop, service, field_file
+):
+    before = set(uploads_of(service))
+    page, worker = desktop.page, worker_of(service)
+    desktop.open("Patient")
+    page.locator("#files input[type=file]").set_input_files(field_file)
+    page.locator("#files .filename").wait_for()
+    worker.suspend()
+    try:
+        page.get_by_role("button", name="Try it with drawn fields").click()
+        page.locator("#progress").get_by_text("0 of 6 images").wait_for()
+        page.get_by_role("button", name="Cancel").click()
+        page.locator("#progress").get_by_text("Cancelled").wait_for()
+    finally:
+        worker.resume()
+    page.get_by_role("button", name="Judge the patient", disabled=False).click()
+    page.locator("#patient").get_by_text("over 1 of 1 images").wait_for()
+    wait_until(lambda: set(uploads_of(service)) <= before)
+
+
+def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(
+    browser, page_url, service, tmp_path
+):
+    before = set(uploads_of(service))
+    file = write_slide(tmp_path / "biopsy.tiff", (2800, 1840), many(2, 3))
+    first, second = (Visitor(browser, page_url, "desktop") for _ in range(2))
+    worker = worker_of(service)
+    worker.suspend()
+    try:
+        for visitor in (first, second):
+            visitor.open("Slide")
+        first.page.get_by_role("button", name="Try it with a drawn slide").click()
+        first.page.locator("#slide-progress").get_by_text("0 of").wait_for()
+        second.page.locator("#slide-file input[type=file]").set_input_files(file)
+        second.page.locator("#slide-file .filename").wait_for()
+        second.page.get_by_role("button", name="Judge the slide").click()
+        second.page.get_by_role("button", name="Cancel the slide").click()
+        second.page.locator("#slide-progress").get_by_text("Cancelled").wait_for()
+        wait_until(lambda: set(uploads_of(service)) <= before)
+    finally:
+        worker.resume()
+    first.page.get_by_text("Fields of the slide").wait_for()
+    for visitor in (first, second):
+        visitor.leave()

@@ -63,10 +63,23 @@ def test_answers_keep_the_contract(model):
 
 def test_extras_come_only_to_those_who_asked(model):
     fields = [Field(draw_field(seed)) for seed in range(3)]
-    asked = [Include(), Include(features=True), Include(heatmap=True)]
+    asked = [Include(attribution=True), Include(features=True), Include(heatmap=True)]
     answers = [answer.to_json() for answer in model.classify(fields, asked)]
     assert ["features" in answer for answer in answers] == [False, True, False]
     assert ["heatmap" in answer for answer in answers] == [False, False, True]
+    assert ["attribution" in answer for answer in answers] == [True, False, False]
+
+
+def test_the_places_of_an_attribution_explain_the_decision_on_one_scale(model):
+    fields = [Field(draw_field(0)), Field(draw_field(5, 460, 700))]
+    answers = model.classify(fields, [Include(attribution=True)] * 2)
+    for answer in answers:
+        explained = answer.attribution
+        assert explained.base + explained.places.mean() == pytest.approx(answer.decision, abs=0.01)
+        assert explained.scale == model.manifest["heatmap_scale"] > 0
+    landscape, portrait = (answer.attribution.places.shape for answer in answers)
+    assert landscape == portrait[::-1]
+    assert landscape[1] > landscape[0]
 
 
 def test_an_answer_does_not_depend_on_its_batch(model):

@@ -202,8 +202,9 @@ def test_a_url_encoded_body_is_refused_with_the_remedy():
 
 
 def test_headers_are_read_in_any_spelling():
-    options = read_options({"x-INCLUDE": "Heatmap , features", "explain": "True"})
+    options = read_options({"x-INCLUDE": "Attribution , features", "explain": "True"})
     assert options.features
+    assert options.attribution
     assert options.heatmap
     assert not options.png
     assert read_options({"explain": "True", "ACCEPT": "image/png"}).png

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from handler.prediction import ModelId, Prediction, Warning
+from handler.prediction import Attribution, ModelId, Prediction, Warning
 from tests.conftest import ROOT
 
 PLAIN = Prediction(
@@ -35,6 +36,19 @@ def test_extras_are_read_as_they_were_written():
     assert (read.heatmap, read.field) == (b"\0", b"")
     assert (read.features == features).all()
     assert read.features.dtype == np.float32
+
+
+def test_an_attribution_is_read_as_it_was_written():
+    places = np.array([[0.25, -0.5, 1.5]], dtype=np.float32)
+    full = replace(PLAIN, attribution=Attribution(places, base=-0.0625, scale=3.5))
+    said = json.loads(json.dumps(full.to_json()))
+    assert said["attribution"] == {"places": places.tolist(), "base": -0.0625, "scale": 3.5}
+    read = Prediction.from_json(said).attribution
+    assert (read.places == places).all()
+    assert (read.base, read.scale) == (-0.0625, 3.5)
+    del said["attribution"]["scale"]
+    with pytest.raises(LookupError):
+        Prediction.from_json(said)
 
 
 def test_an_answer_of_another_shape_is_no_prediction():

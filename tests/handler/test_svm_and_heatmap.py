@@ -95,11 +95,16 @@ def test_the_places_of_a_heat_map_sum_to_the_decision(svm):
     assert cam.mean() == pytest.approx(decision - of_reference, abs=1e-3)
 
 
+def drawn(pixels: np.ndarray, cam: np.ndarray, scale: float) -> np.ndarray:
+    png = overlay(pixels, cam.astype(np.float32), scale)
+    return np.asarray(Image.open(io.BytesIO(png))).astype(int)
+
+
 def test_overlay_has_the_field_size_and_colours_each_side():
     pixels = np.full((92, 140, 3), 200, np.uint8)
     cam = np.zeros((3, 5), np.float32)
-    cam[1, 0], cam[1, 4] = 1, -1
-    picture = np.asarray(Image.open(io.BytesIO(overlay(pixels, cam)))).astype(int)
+    cam[1, 0], cam[1, 4] = 2, -2
+    picture = drawn(pixels, cam, 2)
     assert picture.shape == pixels.shape
     red_minus_blue = picture[..., 0] - picture[..., 2]
     assert red_minus_blue[46, 14] > 50  # orange, towards malignant
@@ -107,9 +112,17 @@ def test_overlay_has_the_field_size_and_colours_each_side():
     assert abs(red_minus_blue[46, 70]) < 5
 
 
+def test_what_moves_the_decision_half_as_much_is_half_as_opaque_in_every_field():
+    pixels = np.full((92, 140, 3), 200, np.uint8)
+    full, half, beyond = (drawn(pixels, np.full((3, 5), value), 4) for value in (4, 2, 9))
+    grey = pixels[0, 0].astype(int)
+    assert np.abs((half - grey) - (full - grey) / 2).max() <= 1
+    assert (beyond == full).all()
+
+
 def test_overlay_of_a_flat_map_is_the_grey_field():
     pixels = np.full((30, 40, 3), 90, np.uint8)
-    picture = np.asarray(Image.open(io.BytesIO(overlay(pixels, np.zeros((2, 3), np.float32)))))
+    picture = drawn(pixels, np.zeros((2, 3)), 1)
     assert (picture == 90).all()
 
 

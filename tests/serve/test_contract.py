@@ -243,9 +243,11 @@ def test_features_recompute_the_decision(predictions, authorization, field_png):
 def test_heat_map_on_request_and_as_explanation(
     predictions, explanations, authorization, field_png
 ):
-    headers = {**authorization, "X-Include": "features,heatmap,field"}
+    headers = {**authorization, "X-Include": "features,heatmap,field,attribution"}
     asked = requests.post(predictions, data=field_png, headers=headers).json()
-    assert set(asked) == FIELDS | {"features", "heatmap", "field"}
+    assert set(asked) == FIELDS | {"features", "heatmap", "field", "attribution"}
+    moved = asked["attribution"]["base"] + np.mean(asked["attribution"]["places"])
+    assert moved == pytest.approx(asked["decision"], abs=0.01)
     field = Image.open(io.BytesIO(base64.b64decode(asked["field"])))
     sent = Image.open(io.BytesIO(field_png))
     assert (field.format, field.size) == ("JPEG", sent.size)

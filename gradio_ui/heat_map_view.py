@@ -1,0 +1,133 @@
+"""A picture with its heat map, drawn in the browser from numbers: for a field and for a slide."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from gradio_ui.picture import data_url
+from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB, MAX_OPACITY
+from handler.prediction import Attribution, Prediction
+
+_FILE = Path(__file__)
+_COLOURS = {
+    "MALIGNANT_RGB": str(MALIGNANT_RGB.astype(int).tolist()),
+    "BENIGN_RGB": str(BENIGN_RGB.astype(int).tolist()),
+    "MAX_OPACITY": str(MAX_OPACITY),
+}
+ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
+# Keys that do what buttons and touches do.
+KEYS = "Keys: H for picture or heat map, S for side by side, + and - to zoom."
+FIELD_KEYS = f"Touch the picture to see it with or without its heat map. {KEYS}"
+SLIDE_KEYS = f"Touch a field to see it. {KEYS[:-1]}, N and P for the next and the previous field."
+
+
+def build(elem_id: str) -> gr.HTML:
+    """Build the component; the functions below say what it shows."""
+    script = _FILE.with_suffix(".js").read_text("utf-8")
+    for name, value in _COLOURS.items():
+        script = script.replace(name, value)
+    template = _FILE.with_suffix(".html").read_text("utf-8")
+    return gr.HTML({}, html_template=template, js_on_load=script, elem_id=elem_id, image="", alt="")
+
+
+def words(said: str) -> dict[str, Any]:
+    """Show HTML alone, without a picture."""
+    return gr.update(value={"said": said}, image="", alt="")
+
+
+def field(answer: Prediction, said: str, name: str) -> dict[str, Any]:
+    """Show a field beside what is said of it, with what moved its decision.
+
+    Parameters
+    ----------
+    answer : Prediction
+        With ``field``; no heat map is shown without ``attribution`` or where it is rejected.
+    said : str
+        HTML.
+    name : str
+        The file's, in plain text.
+    """
+    value: dict[str, Any] = {"said": said}
+    if answer.attribution is not None and answer.verdict != "rejected":
+        value |= _explanation(answer.attribution, answer.decision)
+    image = data_url(answer.field or b"", "image/jpeg")
+    return gr.update(value=value, image=image, alt=f"The field {name}")
+
+
+def slide(
+    fields: Sequence[dict[str, Any]], ratio: float, overview: bytes | None, name: str
+) -> dict[str, Any]:
+    """Show the fields of a slide so far over its overview.
+
+    Parameters
+    ----------
+    fields : sequence of dict
+        ``x``, ``y``, ``width`` and ``height`` as shares of the slide's, ``strength`` from -1
+        (benign) to 1 (malignant), ``verdict``, ``caption`` and ``picture`` (a URL).
+    ratio : float
+        Width of the slide over its height.
+    overview : bytes or None
+        JPEG, once; None leaves the one that is shown.
+    name : str
+        The file's, in plain text.
+    """
+    value = {
+        "fields": list(fields),
+        "ratio": ratio,
+        "label": f"Heat map of {len(fields)} fields: the probability of malignancy of each",
+        "ticks": ["0 % benign", "50 %", "malignant 100 %"],
+        "lines": [
+            "The colour is the probability of malignancy of each field. A line across: uncertain. "
+            "A cross: rejected.",
+            SLIDE_KEYS,
+        ],
+    }
+    if overview is None:
+        return gr.update(value=value)
+    image = data_url(overview, "image/jpeg")
+    return gr.update(value=value, image=image, alt=f"The slide {name}")
+
+
+def _explanation(attribution: Attribution, decision: float) -> dict[str, Any]:
+    places, scale = attribution.places, attribution.scale
+    towards_malignant = float(np.maximum(places, 0).mean())
+    towards_benign = float(np.minimum(places, 0).mean())
+    where = describe(places)
+    return {
+        "rows": (places / scale).round(3).tolist(),
+        "label": f"Heat map. {where}",
+        "ticks": [
+            f"{-scale:+.1f} benign",
+            *(f"{share * scale:+.1f}" if share else "0" for share in (-0.5, 0, 0.5)),
+            f"malignant {scale:+.1f}",
+        ],
+        "lines": [
+            f"An average field has the decision {attribution.base:+.2f}. On average over this "
+            f"field, orange places add {towards_malignant:+.2f} and blue ones "
+            f"{towards_benign:+.2f}, which makes {decision:+.2f}. {where}",
+            f"The scale is the same for every field. {FIELD_KEYS}",
+        ],
+    }
+
+
+def describe(places: np.ndarray) -> str:
+    """Say in words where the strongest evidence for each side lies.
+
+    Parameters
+    ----------
+    places : ndarray, shape (rows, columns)
+        See `handler.prediction.Attribution`.
+    """
+    said = []
+    for side, signed in (("malignant", places), ("benign", -places)):
+        row, column = np.unravel_index(int(signed.argmax()), signed.shape)
+        if signed[row, column] > 0:
+            down = ROWS[3 * int(row) // signed.shape[0]]
+            across = COLUMNS[3 * int(column) // signed.shape[1]]
+            where = "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
+            said.append(f"the strongest evidence for {side} lies in the {where}")
+    text = ", ".join(said) or "no place moved the decision"
+    return f"{text[0].upper()}{text[1:]}."
