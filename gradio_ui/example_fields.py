@@ -38,9 +38,9 @@ class Drawn(NamedTuple):
 
 # After a new model, `python -m scripts.choose_examples` finds the seeds.
 FIELDS = {
-    "Drawn: ducts in loose stroma": Drawn(FIBROADENOMA, 6, "benign"),
-    "Drawn: lobules and ducts": Drawn(ADENOSIS, 11, "uncertain"),
-    "Drawn: sheets of carcinoma": Drawn(DUCTAL_CARCINOMA, 15, "malignant"),
+    "Drawn: ducts in loose stroma": Drawn(FIBROADENOMA, 0, "benign"),
+    "Drawn: lobules and ducts": Drawn(ADENOSIS, 9, "uncertain"),
+    "Drawn: sheets of carcinoma": Drawn(DUCTAL_CARCINOMA, 17, "malignant"),
 }
 WITHOUT_STAIN = "Drawn: without stain"
 PATIENT = (

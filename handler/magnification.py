@@ -55,15 +55,17 @@ class MagnificationClassifier:
         ndarray of float64, shape (n,)
             Logarithm of the odds against every other kind together.
         """
-        scores = self._scores(textures)
-        wanted = self.kinds == MAGNIFICATION
-        others = self.kinds == NO_TISSUE if scale_is_known else ~wanted
-        return scores[:, wanted][:, 0] - np.logaddexp.reduce(scores[:, others], axis=1)
+        scores, others = self._scores(textures), self._others(scale_is_known)
+        wanted = scores[:, self.kinds == MAGNIFICATION][:, 0]
+        return wanted - np.logaddexp.reduce(scores[:, others], axis=1)
 
-    def looks_like(self, textures: np.ndarray) -> np.ndarray:
-        """Name the likeliest of the kinds other than `MAGNIFICATION`, int of shape (n,)."""
-        others = self.kinds != MAGNIFICATION
+    def looks_like(self, textures: np.ndarray, *, scale_is_known: bool = False) -> np.ndarray:
+        """Name the likeliest of the kinds that are weighed against it, int of shape (n,)."""
+        others = self._others(scale_is_known)
         return self.kinds[others][self._scores(textures)[:, others].argmax(axis=1)]
+
+    def _others(self, scale_is_known: bool) -> np.ndarray:
+        return self.kinds == NO_TISSUE if scale_is_known else self.kinds != MAGNIFICATION
 
     def _scores(self, textures: np.ndarray) -> np.ndarray:
         return textures.astype(np.float64) @ self.weights.T + self.bias

@@ -204,7 +204,7 @@ class Model:
         columns = (
             distances(vectors, self.reference_features),
             self._magnification.log_odds(textures, scale_is_known=scale_is_known),
-            self._magnification.looks_like(textures),
+            self._magnification.looks_like(textures, scale_is_known=scale_is_known),
         )
         return [Likeness(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 

@@ -178,6 +178,11 @@ def test_the_figures_of_the_readme_are_the_measured_ones():
     assert rows["real 40X images rejected"] == (
         f"{real['images_rejected']['count']} of {real['images']}"
     )
+    stopped = measured["magnification_check"]["magnifications"]
+    shares = [f"{100 * stopped[m]['stopped']['value']:.0f} %" for m in ("100X", "200X", "400X")]
+    assert rows["fields of 100X, 200X and 400X that are stopped"] == (
+        f"{shares[0]}, {shares[1]} and {shares[2]}"
+    )
     reports = ROOT / "docs" / "reports"
     machines = sorted((reports / "bench").glob("*.json"))
     shown = re.findall(r"^\| service on .*$", README.read_text("utf-8"), re.MULTILINE)

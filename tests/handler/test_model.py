@@ -26,7 +26,7 @@ from handler.tissue import (
 )
 from scripts.training.breakhis import BreakHis
 from scripts.training.no_tissue import draw_no_tissue
-from serve.drawn_tissue import draw_field
+from serve.drawn_tissue import ADENOSIS, draw_field
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
 
@@ -177,8 +177,9 @@ def test_fields_of_another_magnification_are_told_so(model):
 
 
 def test_the_scale_of_a_slide_is_not_guessed(model):
-    """A field in which everything is five times as large, as at 200x."""
-    large = cv2.resize(draw_field(1)[100:192, 200:340], (700, 460), interpolation=cv2.INTER_CUBIC)
+    """A field in which everything is twice as large, nearly as at 100x."""
+    part = draw_field(0, tissue=ADENOSIS)[:230, :350]
+    large = cv2.resize(part, (700, 460), interpolation=cv2.INTER_CUBIC)
     (asked,), (known,) = (
         model.classify([Field(large)], scale_is_known=scale) for scale in (False, True)
     )

@@ -63,7 +63,10 @@ def test_a_higher_magnification_is_a_smaller_piece_at_the_same_scale(tmp_path):
     for magnification in (40, 100, 200, 400):
         path = tmp_path / f"SOB_B_A-14-1-{magnification}-001.png"
         path.write_bytes(encode(draw_field(magnification)))
-        sizes[magnification] = read(FieldImage.from_path(path), 352, 224).shape
+        sample = read(FieldImage.from_path(path), 352, 224)
+        sizes[magnification] = sample.pixels.shape
+        assert sample.as_sent.shape == (224, 352, 3)
+        assert sample.is_original
     assert sizes == {40: (224, 352, 3), 100: (91, 144, 3), 200: (46, 72, 3), 400: (23, 36, 3)}
 
 

@@ -8,7 +8,7 @@ from handler.model import Model
 from handler.tissue import measure
 from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
 from scripts.paths import MODEL_STORE
-from serve.drawn_tissue import draw_field
+from serve.drawn_tissue import FAT_WITH_DUCTS, draw_field
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def test_changes_change_the_colour_or_the_focus_and_leave_the_shape():
             assert measure(after).sharpness < before.sharpness / 4
         else:
             assert np.abs(after.astype(int) - field).mean() > 3
+    field = draw_field(1, tissue=FAT_WITH_DUCTS)
     brown = CHANGES["haematoxylin and DAB"](field)
     green_to_blue = [picture[..., 1].mean() / picture[..., 2].mean() for picture in (field, brown)]
     assert green_to_blue[1] > green_to_blue[0] + 0.05

@@ -25,12 +25,14 @@ from scripts.evaluate import evaluate
 from scripts.evaluation import plots
 from scripts.evaluation.card import model_card
 from scripts.evaluation.figures import from_decisions
-from scripts.paths import MODEL_STORE, OUT_OF_FOLD
+from scripts.evaluation.magnification import magnification_figures
+from scripts.paths import MODEL_STORE, OUT_OF_FOLD, OUT_OF_FOLD_KINDS
 from scripts.train import CrossValidationPlan, train
 from scripts.training.activation_ranges import field_ranges
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
 from scripts.training.crossval import Run
+from scripts.training.magnification import OutOfFoldKinds
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import MEAN, STD, Recipe
 from serve.drawn_tissue import draw_field, encode
@@ -226,6 +228,12 @@ def test_the_committed_figures_plots_and_card_are_those_of_the_committed_decisio
     probabilities = held_out_probabilities(judged)
     again = json.loads(json.dumps(from_decisions(judged, probabilities, rule)))
     assert differences(again, {key: evaluation[key] for key in again}) == []
+    kinds = OutOfFoldKinds.from_json((MODEL_STORE / OUT_OF_FOLD_KINDS).read_text())
+    assert kinds.min_log_odds() == pytest.approx(
+        manifest["tissue_limits"]["min_log_odds"], abs=1e-4
+    )
+    checked = json.loads(json.dumps(magnification_figures(kinds)))
+    assert differences(checked, evaluation["magnification_check"]) == []
     assert (MODEL_STORE / "MODEL_CARD.md").read_text() == model_card(manifest, evaluation)
     for name, svg in plots.draw(judged, probabilities, rule, evaluation).items():
         drawn, committed = (
