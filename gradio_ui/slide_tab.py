@@ -145,10 +145,11 @@ def build(client: Client, model: RunningModel) -> None:
         )
         runs.append(judged)
         done = judged.then(conclude, run, [run, *outcome], **private)
-        done.then(unlock, None, buttons, **quiet)
         if button is start:
             # A run that was cancelled before it began has deleted nothing.
-            done.then(delete, file, file, **quiet)
+            done = done.then(delete, file, file, **quiet)
+        # Last, so that what is chosen next stays in the box.
+        done.then(unlock, None, buttons, **quiet)
     # A run that is cancelled is followed by its conclusion all the same.
     cancel.click(stop, None, progress, cancels=runs, **private)
 

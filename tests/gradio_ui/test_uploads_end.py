@@ -25,7 +25,7 @@ def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
         wait_until(lambda: len(set(uploads_of(service)) - before) == 2)
     finally:
         worker.resume()
-    page.get_by_alt_text("The field 2.png").wait_for()
+    page.get_by_alt_text("The field 2.png").last.wait_for()
     assert f"{client.predict(files[1]).probability:.0%}" in desktop.verdict().inner_text()
     wait_until(lambda: set(uploads_of(service)) <= before)
 
