@@ -41,7 +41,11 @@ TABLE_FOR_ALL = """() => {
             const menu = event.target.closest("th")?.querySelector(".cell-menu-button");
             if (event.key !== "Enter" || !menu) return;
             menu.click();
-            setTimeout(() => document.querySelector("[role=menuitem]").focus(), 50);
+            const enter = () => {
+                const item = document.querySelector("[role=menuitem]");
+                item ? item.focus() : setTimeout(enter, 20);
+            };
+            enter();
         };
     };
     complete();

@@ -86,7 +86,8 @@ def read_options(headers: dict[str, Any]) -> Options:
         png=explain and "image/png" in sent.get("accept", ""),
         describe=sent.get("describe") == "True",
         urlencoded=content_type.startswith(URLENCODED),
-        form=content_type.startswith(MULTIPART),
+        # Without a boundary TorchServe sees no form, and hands the body on as it is.
+        form=content_type.startswith(MULTIPART) and "boundary=" in content_type,
         json_length=sent.get(LENGTH_HEADER.lower()),
     )
 

@@ -63,7 +63,7 @@ class Svm:
         """
         squared = squared_distances(self._scaled(vectors), self._svc.support_vectors_)
         kernel = np.exp(-self.gamma * squared)
-        return kernel @ self._svc.dual_coef_[0] + self._svc.intercept_[0]
+        return (kernel * self._svc.dual_coef_[0]).sum(axis=1) + self._svc.intercept_[0]
 
     def _scaled(self, vectors: np.ndarray) -> np.ndarray:
         return (vectors - self._scaler.mean_) / self._scaler.scale_
@@ -130,8 +130,10 @@ def squared_distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Square the distances of n features from m others: float64 of shape (n, m)."""
     a, b = (features.astype(np.float64) for features in (vectors, others))
     # Multiplied out: the differences themselves would be n x m x 512 numbers. (SciPy does it in
-    # place, but takes half a second to import.)
-    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    # place, but takes half a second to import.) A matrix product would round a feature otherwise
+    # alone than among others, and an answer must not depend on its batch.
+    product = np.einsum("nf,mf->nm", a, b)
+    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * product
     return np.maximum(squared, 0)
 
 

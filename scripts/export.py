@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from handler import MANIFEST
+from handler.light import DARKEST_GLASS, GLASS_PERCENTILE, STANDARD_GLASS
 from handler.manifest import TrainingField
 from handler.prediction import CLASSES
 from handler.resnet import Trunk
@@ -47,6 +48,7 @@ class Graph(nn.Module):
     scale: Tensor
     support: Tensor
     weights: Tensor
+    luminance: Tensor
 
     def __init__(self, trunk: Trunk, svm: Svm, slope: float, intercept: float) -> None:
         super().__init__()
@@ -60,9 +62,14 @@ class Graph(nn.Module):
         constant("scale", scaler.scale_)
         constant("support", svc.support_vectors_)
         constant("weights", svc.dual_coef_[0])
+        # Red, green and blue in grey, as OpenCV has it (ITU-R BT.601).
+        constant("luminance", [0.299, 0.587, 0.114])
         self.gamma = svm.gamma
         self.bias = float(svc.intercept_[0])
         self.slope, self.intercept = slope, intercept
+        # TorchScript reads no constants of a module.
+        self.glass_share = GLASS_PERCENTILE / 100
+        self.standard_glass, self.darkest_glass = float(STANDARD_GLASS), float(DARKEST_GLASS)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits, whose softmax are the probabilities of benign and malignant.
@@ -76,7 +83,8 @@ class Graph(nn.Module):
         -------
         Tensor, shape (n, 2)
         """
-        features, _, _ = self.trunk(255 * pixels.permute(0, 2, 3, 1))
+        levels = torch.round(255 * pixels.permute(0, 2, 3, 1))
+        features, _, _ = self.trunk(self.in_standard_light(levels))
         scaled = (features - self.centre) / self.scale
         # |z - s|^2, multiplied out: the differences themselves would be n x s x 512 numbers.
         distance = (
@@ -87,6 +95,16 @@ class Graph(nn.Module):
         decision = torch.exp(-self.gamma * distance) @ self.weights + self.bias
         malignant = self.slope * decision + self.intercept
         return torch.stack((torch.zeros_like(malignant), malignant), dim=1)
+
+    def in_standard_light(self, levels: Tensor) -> Tensor:
+        """Do what `handler.light.in_standard_light` does, to levels of (n, height, width, 3)."""
+        grey = torch.round(levels @ self.luminance).flatten(1)
+        rank = self.glass_share * (grey.shape[1] - 1)
+        below = int(rank)
+        top = grey.topk(grey.shape[1] - below, dim=1).values
+        glass = top[:, -1] + (rank - below) * (top[:, -2] - top[:, -1])
+        factor = self.standard_glass / glass.clamp(min=self.darkest_glass)
+        return torch.round(levels * factor[:, None, None, None]).clamp(0, 255)
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ def test_each_field_gets_what_the_same_picture_gets(judged, model):
     rows = rows_of(judged[0] / "biopsy")
     assert rows.keys() == DRAWN.keys()
     for (row, column), field in DRAWN.items():
-        (answer,) = model.classify([read_field(encode(field))])
+        (answer,) = model.classify([read_field(encode(field))], scale_is_known=True)
         said = rows[row, column]
         assert (int(said["x"]), int(said["y"])) == (column * 700, row * 460)
         assert (int(said["width"]), int(said["height"])) == (700, 460)

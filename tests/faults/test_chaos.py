@@ -102,14 +102,14 @@ class Chaos(Load):
 @pytest.fixture(scope="module")
 def two_versions(store, tmp_path_factory) -> dict[str, Path]:
     """The archives of two versions, which give one image two probabilities."""
-    model = tmp_path_factory.mktemp("models") / "7.0"
+    model = tmp_path_factory.mktemp("models") / "2.1"
     shutil.copytree(MODEL_STORE, model, ignore=shutil.ignore_patterns("*.mar*"))
     manifest = json.loads((model / "manifest.json").read_text())
-    manifest["version"] = "7.0"
+    manifest["version"] = "2.1"
     manifest["decision_rule"]["intercept"] -= 2
     (model / "manifest.json").write_text(json.dumps(manifest))
-    build(model, store / "breakhis-7.0.mar")
-    return {"1": store / "breakhis.mar", "2": store / "breakhis-7.0.mar"}
+    build(model, store / "breakhis-2.1.mar")
+    return {"1": store / "breakhis.mar", "2": store / "breakhis-2.1.mar"}
 
 
 def learn(load: Chaos, settings: Settings) -> None:

@@ -26,8 +26,8 @@ def test_the_model_tab_shows_card_figures_and_plots_of_the_running_model(
     assert RESEARCH_ONLY in visitor.page.locator("body").inner_text()
     plots = about.locator("img")
     assert plots.evaluate_all("all => all.map(plot => plot.alt)") == [
-        *("ROC", "Verdicts", "Calibration", "Distance from the training fields"),
-        "Deletion and insertion",
+        *("ROC", "Verdicts", "Risk and coverage", "Calibration"),
+        *("Distance from the training fields", "Deletion and insertion"),
     ]
     visitor.page.wait_for_function(
         "[...document.querySelectorAll('#about img')].every(plot => plot.naturalWidth > 100)"

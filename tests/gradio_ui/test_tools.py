@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mcp import ClientSession
@@ -27,7 +28,9 @@ def call(page_url):
                     return await session.list_tools()
                 return await session.call_tool(name, arguments)
 
-        answer = asyncio.run(ask())
+        # Playwright's loop runs in this thread.
+        with ThreadPoolExecutor(1) as elsewhere:
+            answer = elsewhere.submit(asyncio.run, ask()).result()
         return answer if not name else (answer.isError, answer.content[0].text)
 
     return call

@@ -52,19 +52,19 @@ def test_torchscript_as_wsinfer_runs_it(folder, pixels, expected):
     graph = torch.jit.load(folder / "torchscript_model.pt")
     with torch.inference_mode():
         probabilities = torch.softmax(graph(torch.from_numpy(pixels)), dim=1).numpy()
-    assert np.abs(probabilities[:, 1] - expected).max() < 1e-4
+    assert np.abs(probabilities[:, 1] - expected).max() < 1e-3
 
 
 def test_onnx_in_onnxruntime(folder, pixels, expected):
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     (probabilities,) = session.run(None, {"pixels": pixels})
-    assert np.abs(probabilities[:, 1] - expected).max() < 1e-4
+    assert np.abs(probabilities[:, 1] - expected).max() < 1e-3
 
 
 def test_the_configuration_is_that_of_the_wsinfer_zoo(folder):
     config = ModelConfiguration.from_dict(json.loads((folder / "config.json").read_text()))
     assert config.class_names == ["benign", "malignant"]
-    assert 0.45 < config.spacing_um_px < 1.1
+    assert 0.45 < config.spacing_um_px < 2
     # Without it WSInfer gives the model patches at the slide's resolution, not the model's.
     resize = next(step for step in config.transform if step.name == "Resize")
     assert resize.arguments == {"size": config.patch_size_pixels}
@@ -80,4 +80,4 @@ def test_a_square_patch_of_a_slide_is_taken_too(folder):
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     (by_onnx,) = session.run(None, {"pixels": patches})
     assert by_torch.shape == (3, 2)
-    assert np.abs(by_torch - by_onnx).max() < 1e-4
+    assert np.abs(by_torch - by_onnx).max() < 1e-3

@@ -9,12 +9,12 @@ from handler.model import Model
 from scripts.evaluation.faithfulness import SHARES, curves
 from scripts.evaluation.robustness import PERTURBATIONS
 from scripts.paths import MODEL_STORE
-from serve.drawn_tissue import draw_field
+from serve.drawn_tissue import FIBROADENOMA, draw_field
 
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    return draw_field(4)
+    return draw_field(0, tissue=FIBROADENOMA)
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)

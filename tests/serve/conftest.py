@@ -25,14 +25,14 @@ SERVED = json.loads((MODEL_STORE / "manifest.json").read_text())["version"]
 
 @pytest.fixture(scope="session")
 def versions(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model store with the served version as breakhis.mar, and 7.0 good and bad."""
+    """A model store with the served version as breakhis.mar, and 2.1 good and bad."""
     store = tmp_path_factory.mktemp("store")
     shutil.copy(archive, store)
-    model = tmp_path_factory.mktemp("models") / "7.0"
+    model = tmp_path_factory.mktemp("models") / "2.1"
     shutil.copytree(MODEL_STORE, model, ignore=shutil.ignore_patterns("*.mar*"))
     manifest = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps({**manifest, "version": "7.0"}))
-    good = store / "breakhis-7.0.mar"
+    (model / "manifest.json").write_text(json.dumps({**manifest, "version": "2.1"}))
+    good = store / "breakhis-2.1.mar"
     build(model, good)
     (store / "truncated.mar").write_bytes(good.read_bytes()[:1_000_000])
     rewrite_archive(good, store / "tampered.mar", "svm.pkl", lambda pickled: pickled[:-1] + b"!")
@@ -62,12 +62,12 @@ def changing(torchserve_of_versions: Settings) -> Settings:
 
 @pytest.fixture
 def both(torchserve_of_versions: Settings) -> Settings:
-    """Version 7.0 beside the one that is served, which is the default."""
+    """Version 2.1 beside the one that is served, which is the default."""
     management = Management.from_settings(torchserve_of_versions)
-    if "7.0" not in registered(torchserve_of_versions):
-        done = run(torchserve_of_versions, "models", "register", "breakhis-7.0.mar")
+    if "2.1" not in registered(torchserve_of_versions):
+        done = run(torchserve_of_versions, "models", "register", "breakhis-2.1.mar")
         assert done.returncode == 0, done.stderr
-        assert "Version 7.0 is registered" in done.stdout
+        assert "Version 2.1 is registered" in done.stdout
     management.set_default(SERVED)
     return torchserve_of_versions
 

@@ -39,6 +39,9 @@ class Classifier(litserve.LitAPI):
         return output
 
 
+# LitServe knows an older MCP library than the page has, and would not start with it.
+litserve.server._MCP_AVAILABLE = False
+
 if __name__ == "__main__":
     port, workers, threads = map(int, sys.argv[1:])
     server = litserve.LitServer(Classifier(threads), accelerator="cpu", workers_per_device=workers)
