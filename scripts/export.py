@@ -68,7 +68,7 @@ class Graph(nn.Module):
         self.bias = float(svc.intercept_[0])
         self.slope, self.intercept = slope, intercept
         # TorchScript reads no constants of a module.
-        self.glass_share = GLASS_PERCENTILE / 100
+        self.glass_percentile = GLASS_PERCENTILE
         self.standard_glass, self.darkest_glass = float(STANDARD_GLASS), float(DARKEST_GLASS)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -99,10 +99,10 @@ class Graph(nn.Module):
     def in_standard_light(self, levels: Tensor) -> Tensor:
         """Do what `handler.light.in_standard_light` does, to levels of (n, height, width, 3)."""
         grey = torch.round(levels @ self.luminance).flatten(1)
-        rank = self.glass_share * (grey.shape[1] - 1)
-        below = int(rank)
-        top = grey.topk(grey.shape[1] - below, dim=1).values
-        glass = top[:, -1] + (rank - below) * (top[:, -2] - top[:, -1])
+        # In integers, which ONNX can keep open for other sizes of the picture.
+        hundredfold = self.glass_percentile * (grey.shape[1] - 1)
+        top = grey.topk(grey.shape[1] - hundredfold // 100, dim=1).values
+        glass = top[:, -1] + (hundredfold % 100) / 100 * (top[:, -2] - top[:, -1])
         factor = self.standard_glass / glass.clamp(min=self.darkest_glass)
         return torch.round(levels * factor[:, None, None, None]).clamp(0, 255)
 

@@ -16,7 +16,7 @@ from scripts.errors import ScriptError
 from scripts.paths import REPORTS, add_data_argument
 
 # Okabe and Ito's, which colour-blind people can tell apart.
-VERMILLION, BLUE, SKY_BLUE, GREY = "#D55E00", "#0072B2", "#56B4E9", "#999999"
+VERMILLION, BLUE, SKY_BLUE, GREEN, GREY = "#D55E00", "#0072B2", "#56B4E9", "#009E73", "#999999"
 # The same figures give the same file: fixed ids, and no date (see `svg`).
 matplotlib.rcParams.update({"svg.hashsalt": "breakhis", "svg.fonttype": "none", "font.size": 9})
 
@@ -49,7 +49,7 @@ def lines(panels: Mapping[str, Mapping[str, Line]], style: str = "o-", **axes: A
     for plot, (label, drawn) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        colours = (VERMILLION, BLUE, SKY_BLUE, GREY, "black")
+        colours = (VERMILLION, BLUE, SKY_BLUE, GREEN, GREY, "black")
         for (name, line), colour in zip(drawn.items(), colours, strict=False):
             plot.plot(
                 *line,

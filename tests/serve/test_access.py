@@ -133,7 +133,7 @@ def _grpc(port: int, method: str, key: str | None) -> str:
         [
             *("curl", "-s", "-i", "--http2-prior-knowledge", "--data-binary", "@-"),
             *("-H", "Content-Type: application/grpc", "-H", "TE: trailers", *authorization),
-            f"http://122.1.0.1:{port}/{method}",
+            f"http://127.0.0.1:{port}/{method}",
         ],
         input=EMPTY_MESSAGE,
         capture_output=True,
@@ -148,11 +148,11 @@ def test_no_address_and_no_archive_outside_the_store_is_registered(
 ):
     store, file = service.model_store, outside / "outside.mar"
     up = "../" * len(store.parts)
-    with socket.create_server(("122.1.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        here = f"http://122.1.0.1:{listener.getsockname()[1]}/outside.mar"
+        here = f"http://127.0.0.1:{listener.getsockname()[1]}/outside.mar"
         for url in [
-            *(here, here.replace("122.1.0.1", "localhost"), here.replace("http", "HTTP")),
+            *(here, here.replace("127.0.0.1", "localhost"), here.replace("http", "HTTP")),
             *(f"{here}?file://{store}/breakhis.mar", "https://models.example/outside.mar"),
             *(here.replace("http", "ftp"), "s3://models.example/outside.mar"),
             *(

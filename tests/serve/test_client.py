@@ -103,7 +103,7 @@ def test_a_token_that_can_not_be_renewed_is_an_error_of_its_own(service):
 
 
 def test_nothing_there(tmp_path):
-    settings_url = f"http://122.1.0.1:{free_port()}"
+    settings_url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(NotRunning, match="breakhis serve"):
         Client(settings_url, Tokens(tmp_path / "key_file.json", settings_url)).predict(b"x")
 
@@ -150,10 +150,10 @@ def test_a_busy_service_is_asked_again_and_a_dead_worker_only_for_what_it_judges
         def get(self, kind, refused=None):
             return "any"
 
-    with ThreadingHTTPServer(("122.1.0.1", 0), _Answers) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
         server.statuses = list(statuses)
         Thread(target=server.serve_forever, daemon=True).start()
-        api = Api(f"http://122.1.0.1:{server.server_port}", Any(), "inference", attempts=3)
+        api = Api(f"http://127.0.0.1:{server.server_port}", Any(), "inference", attempts=3)
         if outcome is None:
             assert api.send("POST", path, data=b"x").ok
         else:

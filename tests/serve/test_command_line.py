@@ -148,7 +148,7 @@ def test_a_second_start_is_refused(service):
 @pytest.mark.parametrize("purpose", ["inference", "management", "metrics"])
 def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
     with socket.socket() as taken:
-        taken.bind(("122.1.0.1", 0))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         setting = f"BREAKHIS_{purpose.upper()}_PORT"
@@ -264,7 +264,7 @@ def test_the_service_listens_on_loopback_only(service):
     (front_end,) = (p for p in processes_of(service) if "java" in p.name())
     listening = [c.laddr.ip for c in front_end.net_connections("inet") if c.status == "LISTEN"]
     assert len(listening) >= 3
-    assert {ip.removeprefix("::ffff:") for ip in listening} == {"122.1.0.1"}
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
 def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):

@@ -15,7 +15,7 @@ TEXT = b"This is no image."
 
 @pytest.fixture
 def triton(service):
-    with InferenceServerClient(f"122.1.0.1:{service.inference_port}") as client:
+    with InferenceServerClient(f"127.0.0.1:{service.inference_port}") as client:
         yield client
 
 
