@@ -29,8 +29,8 @@ def test_it_lists_the_endpoints_and_asks_no_other_host(desktop, screenshot):
     panel = desktop.page.locator(".api-docs")
     panel.get_by_text("Python", exact=True).first.click()
     for name, description in DESCRIPTIONS.items():
-        panel.get_by_text(name, exact=True).first.wait_for()
-        panel.get_by_text(description).first.wait_for()
+        panel.get_by_text(name, exact=True).locator("visible=true").first.wait_for()
+        panel.get_by_text(description).locator("visible=true").first.wait_for()
     assert "handle_file('field.png')" in panel.inner_text()
     screenshot(desktop, "api")
 
