@@ -105,8 +105,12 @@ def test_the_table_is_sorted_by_a_click_and_by_keyboard_and_searched(desktop, cl
     table = desktop.page.locator("#images .virtual-table-viewport")
 
     def shown_are(expected: list[Path]) -> bool:
-        desktop.page.wait_for_timeout(500)
-        return re.findall(r"field-\d\.png", table.inner_text()) == [file.name for file in expected]
+        for _ in range(60):
+            shown = re.findall(r"field-\d\.png", table.inner_text())
+            if shown == [file.name for file in expected]:
+                return True
+            desktop.page.wait_for_timeout(250)
+        return False
 
     assert shown_are(files)
     desktop.page.get_by_role("button", name="Fullscreen").focus()
