@@ -59,6 +59,8 @@ class OwnFolders:
         async def note(message: Message) -> None:
             nonlocal taken
             taken = taken or message.get("status") == 200
+            if not taken:
+                _delete_all(parts)  # first, so that who reads the answer finds nothing left
             await send(message)
 
         before = _parts.set(parts)
@@ -67,8 +69,12 @@ class OwnFolders:
         finally:
             _parts.reset(before)
             if not taken:
-                for part in parts:
-                    part.delete()
+                _delete_all(parts)
+
+
+def _delete_all(parts: list[_Part]) -> None:
+    for part in parts:
+        part.delete()
 
 
 def delete(files: Iterable[UploadedFile]) -> None:

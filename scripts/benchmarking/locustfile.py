@@ -5,12 +5,14 @@ Settings come as JSON in BENCHMARK_LOAD, what was measured goes to the file it n
 
 import itertools
 import json
+import math
 import os
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import FastHttpUser, constant, constant_throughput, events, task
 from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
@@ -56,7 +58,9 @@ def keep(response_time: float, response: FastResponse, **_: Any) -> None:
         milliseconds.append(response_time)
         statuses[response.status_code] += 1
     if now >= load["until"]:
-        load["environment"].runner.quit()
+        load["until"] = math.inf
+        # Not from here: this is a user's greenlet, which quitting kills before it is done.
+        gevent.spawn(load["environment"].runner.quit)
 
 
 @events.test_stopping.add_listener
