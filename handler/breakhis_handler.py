@@ -59,20 +59,20 @@ class BreakHisHandler:
         """
         began = perf_counter()
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
+        extras = [Include(o.features, o.heatmap, o.field, o.attribution) for o in options]
         payloads = [self._take(*request) for request in zip(data, options, strict=True)]
         every_image = []
-        for payload in payloads:
+        for payload, asked in zip(payloads, extras, strict=True):
             time_left = TimeLeft(self._limits.max_seconds)
-            every_image += [(image, time_left) for image in payload.images]
+            every_image += [(image, time_left, asked.picture) for image in payload.images]
         read = self._pool.map(lambda asked: self._read_image(*asked), every_image)
         images = [[next(read) for _ in payload.images] for payload in payloads]
 
         fields, include = [], []
-        for of_request, asked in zip(images, options, strict=True):
+        for of_request, asked in zip(images, extras, strict=True):
             readable = [image for image in of_request if isinstance(image, Field)]
             fields += readable
-            extras = Include(asked.features, asked.heatmap, asked.field, asked.attribution)
-            include += [extras] * len(readable)
+            include += [asked] * len(readable)
         decoded = perf_counter()
         judged = self._model.classify(fields, include)
         classified = perf_counter()
@@ -97,12 +97,19 @@ class BreakHisHandler:
         except RequestError as error:
             return Payload([error], False)
 
-    def _read_image(self, image: bytes | RequestError, time_left: TimeLeft) -> Field | RequestError:
+    def _read_image(
+        self, image: bytes | RequestError, time_left: TimeLeft, with_picture: bool
+    ) -> Field | RequestError:
         if isinstance(image, RequestError):
             return image
         try:
             with time_left.spend() as seconds:
-                return read_field(image, replace(self._limits, max_seconds=seconds))
+                return read_field(
+                    image,
+                    replace(self._limits, max_seconds=seconds),
+                    seen_at=self._model.size,
+                    with_picture=with_picture,
+                )
         except RequestError as error:
             return error
 

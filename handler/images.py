@@ -7,7 +7,7 @@ training images carry none.
 
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import cv2
@@ -21,8 +21,10 @@ from handler.prediction import Warning
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 # Larger fields are shrunk as they are read, so that a batch of them fits in memory:
-# twice the width of a BreakHis field, four times that of the model's input.
+# twice the width of a BreakHis field.
 MAX_SIDE = 1400
+# How every JPEG begins.
+JPEG = b"\xff\xd8"
 # Quality of the copy that is sent back: no difference is seen, and a fifth of the PNG's size.
 JPEG_QUALITY = 90
 # Parts of a PNG after which its pixels are not all there is to the picture: orientation,
@@ -68,22 +70,36 @@ class Field:
     Attributes
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
-        RGB, upright, at most `MAX_SIDE` pixels wide and high.
+        RGB, upright, at most `MAX_SIDE` pixels wide and high. What is judged.
     warnings : list of Warning
         What had to be assumed to read it.
+    large : ndarray of uint8, shape (height, width, 3), optional
+        The same for people to look at, where `pixels` is smaller than the file allows.
     """
 
     pixels: np.ndarray
     warnings: list[Warning] = field(default_factory=list)
+    large: np.ndarray | None = None
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The field as people look at it: `large`, or `pixels`."""
+        return self.pixels if self.large is None else self.large
 
     def to_jpeg(self) -> bytes:
-        """Encode the field, for any program that shows pictures."""
-        bgr = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2BGR)
+        """Encode the picture, for any program that shows pictures."""
+        bgr = cv2.cvtColor(self.picture, cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         return jpeg.tobytes()
 
 
-def read_field(data: bytes, limits: Limits = Limits()) -> Field:
+def read_field(
+    data: bytes,
+    limits: Limits = Limits(),
+    *,
+    seen_at: tuple[int, int] = (MAX_SIDE, MAX_SIDE),
+    with_picture: bool = False,
+) -> Field:
     """Decode one image.
 
     Parameters
@@ -92,6 +108,11 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
         An encoded image in one of `FORMATS`.
     limits : Limits
         What is accepted.
+    seen_at : tuple of 2 int
+        Width and height that will be seen of a landscape. A JPEG is decoded at the smallest
+        scale that has as many pixels, which for a photograph is several times faster.
+    with_picture : bool
+        Whether people will look at the field, too. What is judged is the same.
 
     Returns
     -------
@@ -109,17 +130,12 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
         There is too little memory to decode it now.
     """
     check_encoded(data, limits)
+    file = BoundedFile(data, limits.max_seconds)
     try:
-        with _open(data, limits) as image:
-            check_header(image, limits)
-            # Counting the pages would mean to walk through all of them.
-            several_pages = getattr(image, "is_animated", False)
-            pixels = _plain_png(data, image)
-            if pixels is None:
-                # A large JPEG is cheaper to decode at half its size or less.
-                image.draft(None, (MAX_SIDE, MAX_SIDE))
-                _expect_native_order(image)
-                pixels = _to_rgb(_upright(image))
+        field = _decode(file, limits, seen_at)
+        if with_picture and data.startswith(JPEG):
+            return replace(field, large=_decode(file, limits, (MAX_SIDE, MAX_SIDE)).pixels)
+        return field
     except RequestError:
         raise
     except MemoryError as error:
@@ -132,11 +148,6 @@ def read_field(data: bytes, limits: Limits = Limits()) -> Field:
             f"The image is damaged and can't be decoded ({type(error).__name__}). "
             "Open it in a viewer, save it again and send the new file."
         ) from error
-    shrink = MAX_SIDE / max(pixels.shape)
-    if shrink < 1:
-        height, width = (max(1, round(shrink * side)) for side in pixels.shape[:2])
-        pixels = resize(pixels, width, height)
-    return Field(pixels, [SEVERAL_PAGES] if several_pages else [])
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -158,8 +169,24 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    file = BoundedFile(data, limits.max_seconds)
+def _decode(file: BoundedFile, limits: Limits, seen_at: tuple[int, int]) -> Field:
+    with _open(file) as image:
+        check_header(image, limits)
+        # Counting the pages would mean to walk through all of them.
+        several_pages = getattr(image, "is_animated", False)
+        pixels = _plain_png(file.getvalue(), image)
+        if pixels is None:
+            image.draft(None, seen_at if image.width >= image.height else seen_at[::-1])
+            _expect_native_order(image)
+            pixels = _to_rgb(_upright(image))
+    shrink = MAX_SIDE / max(pixels.shape)
+    if shrink < 1:
+        height, width = (max(1, round(shrink * side)) for side in pixels.shape[:2])
+        pixels = resize(pixels, width, height)
+    return Field(pixels, [SEVERAL_PAGES] if several_pages else [])
+
+
+def _open(file: BoundedFile) -> ImageFile.ImageFile:
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:

@@ -34,6 +34,11 @@ class Include(NamedTuple):
     field: bool = False
     attribution: bool = False
 
+    @property
+    def picture(self) -> bool:
+        """Whether a picture for people is among them."""
+        return self.heatmap or self.field
+
 
 class Model:
     """Trunk, SVM, reference features and decision rule of one version.
@@ -217,7 +222,7 @@ class Model:
         if not (include.heatmap or include.attribution):
             return None, None
         places, scale = self._attribution(field, vector, feature_map), self.manifest[HEATMAP_SCALE]
-        heatmap = overlay(field.pixels, places, scale) if include.heatmap else None
+        heatmap = overlay(field.picture, places, scale) if include.heatmap else None
         numbers = Attribution(places, self._svm.base, scale) if include.attribution else None
         return heatmap, numbers
 

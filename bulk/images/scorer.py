@@ -80,6 +80,6 @@ class Scorer:
         if not isinstance(content, bytes):
             return content
         try:
-            return read_field(content, self._limits)
+            return read_field(content, self._limits, seen_at=self._model.size)
         except RequestError as error:
             return error

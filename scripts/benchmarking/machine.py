@@ -67,7 +67,7 @@ def _limit(folder: Path, seconds: float, engine_name: str) -> dict[str, Any]:
     batch = [images[i % len(images)] for i in range(BATCH)]
 
     def prepare(image: bytes) -> np.ndarray:
-        return resize(read_field(image).pixels, *model.size)
+        return resize(read_field(image, seen_at=model.size).pixels, *model.size)
 
     one, many = prepare(images[0])[None], np.stack([prepare(image) for image in batch])
     with ThreadPoolExecutor(threads) as pool:

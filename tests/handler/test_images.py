@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from handler.errors import BadImage, ImageTooLarge, UnsupportedImage
 from handler.images import read_field, resize
@@ -22,6 +22,8 @@ from tests.handler import hostile_images as hostile
 from tests.handler.image_variants import PIXELS, variants
 
 VARIANTS = variants()
+# Width and height of the model's input, or of another's.
+SEEN_AT = (224, 148)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -57,10 +59,16 @@ def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
     return png[:33] + chunk + png[33:]
 
 
-def test_a_png_is_turned_as_its_orientation_says():
+def upright(orientation: int) -> Image.Exif:
+    """EXIF data with nothing but how to turn the picture upright."""
     exif = Image.Exif()
-    exif[0x0112] = 6
-    png = with_chunk(encode(PIXELS), b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+def test_a_png_is_turned_as_its_orientation_says():
+    exif = upright(6).tobytes().removeprefix(b"Exif\0\0")
+    png = with_chunk(encode(PIXELS), b"eXIf", exif)
     assert np.array_equal(read_field(png).pixels, np.rot90(PIXELS, -1))
 
 
@@ -82,6 +90,28 @@ def test_a_large_jpeg_is_read_as_if_it_had_been_shrunk_first():
     shrunk = resize(pixels, 1400, 920)
     assert large.shape == shrunk.shape
     assert np.abs(large.astype(int) - shrunk).mean() < 1
+
+
+@pytest.mark.parametrize("exif", [{}, {"exif": upright(6)}])
+@pytest.mark.parametrize("size", [(700, 460), (460, 700), (2800, 1840), (250, 150)])
+def test_of_a_jpeg_no_more_is_decoded_than_is_seen(size, exif):
+    pixels = cv2.resize(PIXELS, size, interpolation=cv2.INTER_CUBIC)
+    jpeg = encode(pixels, "JPEG", quality=95, **exif)
+    field = read_field(jpeg, seen_at=SEEN_AT)
+    short, long = sorted(field.pixels.shape[:2])
+    assert long >= SEEN_AT[0]
+    assert short >= SEEN_AT[1]
+    assert long / 2 < SEEN_AT[0] or short / 2 < SEEN_AT[1]
+    both = read_field(jpeg, seen_at=SEEN_AT, with_picture=True)
+    assert np.array_equal(both.pixels, field.pixels)
+    assert np.array_equal(both.picture, read_field(jpeg).pixels)
+    shrunk = resize(both.picture, *field.pixels.shape[1::-1])
+    assert np.abs(shrunk.astype(int) - field.pixels).mean() < 3
+
+
+def test_what_is_no_jpeg_is_decoded_once_for_the_model_and_for_people():
+    field = read_field(encode(PIXELS), seen_at=SEEN_AT, with_picture=True)
+    assert field.picture is field.pixels
 
 
 def test_text_named_png_is_refused_as_no_image():

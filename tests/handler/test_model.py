@@ -26,7 +26,7 @@ from handler.tissue import (
 )
 from scripts.training.breakhis import BreakHis
 from scripts.training.no_tissue import draw_no_tissue
-from serve.drawn_tissue import ADENOSIS, draw_field
+from serve.drawn_tissue import ADENOSIS, draw_field, encode
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
 
@@ -89,6 +89,18 @@ def test_an_answer_does_not_depend_on_its_batch(model):
     alone = [model.classify([field])[0].decision for field in fields]
     assert np.allclose(together, alone, atol=1e-4)
     assert np.ptp(together) > 1e-3
+
+
+@pytest.mark.parametrize("enlarged", [1, 4])
+def test_a_jpeg_that_is_decoded_small_is_judged_as_if_it_were_not(model, enlarged):
+    size = (enlarged * 700, enlarged * 460)
+    jpegs = [
+        encode(cv2.resize(draw_field(s), size, interpolation=cv2.INTER_CUBIC), "JPEG", quality=95)
+        for s in range(6)
+    ]
+    whole = model.classify([read_field(jpeg) for jpeg in jpegs])
+    small = model.classify([read_field(jpeg, seen_at=model.size) for jpeg in jpegs])
+    assert np.allclose([a.decision for a in whole], [a.decision for a in small], atol=0.1)
 
 
 def test_more_fields_than_one_forward_pass_takes(model, monkeypatch):
