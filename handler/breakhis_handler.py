@@ -7,9 +7,11 @@ belongs to one image is answered there and never leaves it.
 import json
 import logging
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,9 +19,9 @@ from typing import Any
 from ts.context import Context
 
 from handler.errors import RequestError
-from handler.images import Field, read_field
+from handler.images import read_field
 from handler.limits import TimeLeft
-from handler.model import Include
+from handler.model import Include, Prepared
 from handler.payload import Options, Payload, read_options, read_payload
 from handler.prediction import Prediction
 from handler.settings import HandlerSettings
@@ -59,32 +61,34 @@ class BreakHisHandler:
         """
         began = perf_counter()
         options = [read_options(context.get_all_request_header(i)) for i in range(len(data))]
-        extras = [Include(o.features, o.heatmap, o.field, o.attribution) for o in options]
         payloads = [self._take(*request) for request in zip(data, options, strict=True)]
         every_image = []
-        for payload, asked in zip(payloads, extras, strict=True):
+        for payload, asked in zip(payloads, options, strict=True):
             time_left = TimeLeft(self._limits.max_seconds)
-            every_image += [(image, time_left, asked.picture) for image in payload.images]
-        read = self._pool.map(lambda asked: self._read_image(*asked), every_image)
-        images = [[next(read) for _ in payload.images] for payload in payloads]
+            include = Include(asked.features, asked.heatmap, asked.field, asked.attribution)
+            every_image += [(image, time_left, include) for image in payload.images]
+        read: list[Prepared | RequestError] = []
+        decoded = began
 
-        fields, include = [], []
-        for of_request, asked in zip(images, extras, strict=True):
-            readable = [image for image in of_request if isinstance(image, Field)]
-            fields += readable
-            include += [asked] * len(readable)
-        decoded = perf_counter()
-        judged = self._model.classify(fields, include)
+        def readable() -> Iterator[Prepared]:
+            nonlocal decoded
+            for each in self._pool.map(lambda asked: self._read_image(*asked), every_image):
+                read.append(each)
+                if isinstance(each, Prepared):
+                    yield each
+            decoded = perf_counter()
+
+        judged = iter(self._model.judge(readable()))
+        answers = iter([next(judged) if isinstance(r, Prepared) else r for r in read])
         classified = perf_counter()
 
-        predictions = iter(judged)
         responses, records = [], []
-        for i, of_request in enumerate(images):
-            answers = [next(predictions) if isinstance(im, Field) else im for im in of_request]
-            responses.append(self._respond(context, i, answers, payloads[i], options[i]))
-            size = sum(len(image) for image in payloads[i].images if isinstance(image, bytes))
+        for i, payload in enumerate(payloads):
+            of_request = list(islice(answers, len(payload.images)))
+            responses.append(self._respond(context, i, of_request, payload, options[i]))
+            size = sum(len(image) for image in payload.images if isinstance(image, bytes))
             status, _ = context.get_response_status(i)
-            records.append(RequestRecord(context.get_request_id(i), status, size, answers))
+            records.append(RequestRecord(context.get_request_id(i), status, size, of_request))
         seconds = Seconds(decoded - began, classified - decoded, perf_counter() - began)
         self._telemetry.record(records, seconds)
         return responses
@@ -98,20 +102,21 @@ class BreakHisHandler:
             return Payload([error], False)
 
     def _read_image(
-        self, image: bytes | RequestError, time_left: TimeLeft, with_picture: bool
-    ) -> Field | RequestError:
+        self, image: bytes | RequestError, time_left: TimeLeft, include: Include
+    ) -> Prepared | RequestError:
         if isinstance(image, RequestError):
             return image
         try:
             with time_left.spend() as seconds:
-                return read_field(
+                field = read_field(
                     image,
                     replace(self._limits, max_seconds=seconds),
                     seen_at=self._model.size,
-                    with_picture=with_picture,
+                    with_picture=include.picture,
                 )
         except RequestError as error:
             return error
+        return self._model.prepare(field, include)
 
     def _respond(
         self,

@@ -1,5 +1,6 @@
 """Fields in, 512 features and the last feature map out."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -37,12 +38,13 @@ class Engine(Protocol):
 
     name: str
 
-    def extract(self, fields: np.ndarray) -> Features:
+    def extract(self, fields: Iterable[np.ndarray]) -> Features:
         """Compute the features of many fields.
 
         Parameters
         ----------
-        fields : ndarray of uint8, shape (n, height, width, 3)
-            RGB, resized to the model's input size, n at least 1.
+        fields : iterable of ndarray of uint8, shape (height, width, 3)
+            RGB, resized to the model's input size; one at least. On a CPU the work begins
+            with the first, while the others are still being made.
         """
         ...

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,15 @@ from handler.magnification import MagnificationClassifier
 from handler.manifest import TrainingField, read_file, read_manifest
 from handler.prediction import Attribution, ModelId, Prediction, Verdict
 from handler.svm import Svm
-from handler.tissue import Likeness, TissueCheck, TissueLimits, check, distances, measure
+from handler.tissue import (
+    Likeness,
+    TissueCheck,
+    TissueLimits,
+    TissueMeasures,
+    check,
+    distances,
+    measure,
+)
 from handler.weights import Weights
 
 
@@ -38,6 +47,23 @@ class Include(NamedTuple):
     def picture(self) -> bool:
         """Whether a picture for people is among them."""
         return self.heatmap or self.field
+
+
+class Prepared(NamedTuple):
+    """A field that can be judged.
+
+    Attributes
+    ----------
+    field : Field
+    seen : ndarray of uint8, shape (height, width, 3)
+        What the model sees of it: RGB, landscape, of its input size, in the standard light.
+    include : Include
+        The extras asked for.
+    """
+
+    field: Field
+    seen: np.ndarray
+    include: Include
 
 
 class Model:
@@ -146,6 +172,18 @@ class Model:
             "plots": self.plots,
         }
 
+    def prepare(self, field: Field, include: Include = Include()) -> Prepared:
+        """Do what each field needs by itself before it can be judged.
+
+        Parameters
+        ----------
+        field : Field
+        include : Include
+            The extras asked for.
+        """
+        seen = in_standard_light(resize(_landscape(field.pixels), *self.size))
+        return Prepared(field, seen, include)
+
     def classify(
         self,
         fields: Sequence[Field],
@@ -153,13 +191,19 @@ class Model:
         *,
         scale_is_known: bool = False,
     ) -> list[Prediction]:
-        """Classify many fields in one pass.
+        """Prepare and judge many fields; see `prepare` and `judge`."""
+        include = include or [Include()] * len(fields)
+        prepared = self._pool.map(self.prepare, fields, include)
+        return self.judge(prepared, scale_is_known=scale_is_known)
+
+    def judge(
+        self, prepared: Iterable[Prepared], *, scale_is_known: bool = False
+    ) -> list[Prediction]:
+        """Classify many fields in one pass, which begins while later ones are being prepared.
 
         Parameters
         ----------
-        fields : sequence of Field
-        include : sequence of Include, optional
-            Extras, one for each field; none by default.
+        prepared : iterable of Prepared
         scale_is_known : bool
             The fields are at the scale of 40x, as those of a slide are: their magnification
             is not guessed.
@@ -167,23 +211,37 @@ class Model:
         Returns
         -------
         list of Prediction
-            In the order of `fields`.
+            In the order of `prepared`.
         """
-        if not fields:
+        taken: list[Prepared] = []
+        measures: list[Future[TissueMeasures]] = []
+
+        def seen() -> Iterator[np.ndarray]:
+            for each in prepared:
+                taken.append(each)
+                measures.append(self._pool.submit(measure, each.seen))
+                yield each.seen
+
+        inputs = seen()
+        first = next(inputs, None)
+        if first is None:
             return []
-        include = include or [Include()] * len(fields)
-        inputs = list(self._pool.map(self._input, fields))
-        measures = self._pool.map(measure, inputs)
-        vectors, maps, textures = self.engine.extract(np.stack(inputs))
+        vectors, maps, textures = self.engine.extract(chain([first], inputs))
         decisions = self._svm.decision_function(vectors)
         checks = [
-            check(seen, likeness, _aspect_ratio(field), self.tissue_limits, self.training_field)
-            for seen, likeness, field in zip(
-                measures, self.likenesses(vectors, textures, scale_is_known), fields, strict=True
+            check(
+                seen.result(),
+                likeness,
+                _aspect_ratio(each.field),
+                self.tissue_limits,
+                self.training_field,
+            )
+            for seen, likeness, each in zip(
+                measures, self.likenesses(vectors, textures, scale_is_known), taken, strict=True
             )
         ]
-        explained = self._pool.map(self._explain, fields, include, vectors, maps)
-        copies = self._pool.map(self._copy, fields, include)
+        explained = self._pool.map(self._explain, taken, vectors, maps)
+        copies = self._pool.map(_copy, taken)
         return [
             Prediction(
                 label=self._rule.label(decision),
@@ -192,13 +250,13 @@ class Model:
                 decision=decision,
                 warnings=field.warnings + tissue.warnings,
                 model=self.identity,
-                features=vector if extras.features else None,
+                features=vector if include.features else None,
                 heatmap=heatmap,
                 field=copy,
                 attribution=attribution,
             )
-            for field, extras, tissue, vector, decision, (heatmap, attribution), copy in zip(
-                fields, include, checks, vectors, decisions.tolist(), explained, copies, strict=True
+            for (field, _, include), tissue, vector, decision, (heatmap, attribution), copy in zip(
+                taken, checks, vectors, decisions.tolist(), explained, copies, strict=True
             )
         ]
 
@@ -213,21 +271,16 @@ class Model:
         )
         return [Likeness(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
-    def _input(self, field: Field) -> np.ndarray:
-        return in_standard_light(resize(_landscape(field.pixels), *self.size))
-
     def _explain(
-        self, field: Field, include: Include, vector: np.ndarray, feature_map: np.ndarray
+        self, prepared: Prepared, vector: np.ndarray, feature_map: np.ndarray
     ) -> tuple[bytes | None, Attribution | None]:
+        field, _, include = prepared
         if not (include.heatmap or include.attribution):
             return None, None
         places, scale = self._attribution(field, vector, feature_map), self.manifest[HEATMAP_SCALE]
         heatmap = overlay(field.picture, places, scale) if include.heatmap else None
         numbers = Attribution(places, self._svm.base, scale) if include.attribution else None
         return heatmap, numbers
-
-    def _copy(self, field: Field, include: Include) -> bytes | None:
-        return field.to_jpeg() if include.field else None
 
     def attribute(self, field: Field) -> tuple[np.ndarray, float]:
         """Tell what each place of a field adds to its decision.
@@ -238,8 +291,7 @@ class Model:
             See `handler.heatmap.grad_cam`.
         decision : float
         """
-        pixels = self._input(field)
-        vectors, maps, _ = self.engine.extract(pixels[None])
+        vectors, maps, _ = self.engine.extract([self.prepare(field).seen])
         decision = float(self._svm.decision_function(vectors)[0])
         return self._attribution(field, vectors[0], maps[0]), decision
 
@@ -251,6 +303,10 @@ class Model:
         if not tissue.in_distribution:
             return "rejected"
         return self._rule.verdict(decision)
+
+
+def _copy(prepared: Prepared) -> bytes | None:
+    return prepared.field.to_jpeg() if prepared.include.field else None
 
 
 def _aspect_ratio(field: Field) -> float:

@@ -1,5 +1,6 @@
 """The fast engine for CPUs: OpenVINO, in single precision or with 8-bit integers."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,22 +48,28 @@ class OpenVinoEngine:
         # Twice as many requests as streams, so that no stream waits for its next image.
         self._together = ov.AsyncInferQueue(_compile(model, threads, streams=threads), 2 * threads)
 
-    def extract(self, fields: np.ndarray) -> Features:
+    def extract(self, fields: Iterable[np.ndarray]) -> Features:
         """Compute the features of many fields; see `handler.features.Engine`."""
-        answers: list[Features] = [None] * len(fields)  # type: ignore[list-item]
+        answers: list[Features] = []
 
         def keep(request: ov.InferRequest, i: int) -> None:
             answers[i] = Features(*(output.data.copy() for output in request.output_tensors))
 
-        # One image that is left over would keep one thread busy and the others idle.
-        left_over = len(fields) % self._threads == 1
         self._together.set_callback(keep)
-        for i in range(len(fields) - left_over):
-            self._together.start_async(fields[i : i + 1], i)
+        waiting = None
+        for field in fields:
+            if waiting is not None:
+                self._together.start_async(waiting, len(answers) - 1)
+            answers.append(None)  # type: ignore[arg-type]
+            waiting = field[None]
+        # One image that is left over would keep one thread busy and the others idle.
+        left_over = len(answers) % self._threads == 1
+        if not left_over:
+            self._together.start_async(waiting, len(answers) - 1)
         self._together.wait_all()
         if left_over:
-            self._alone.infer(fields[-1:])
-            keep(self._alone, len(fields) - 1)
+            self._alone.infer(waiting)
+            keep(self._alone, len(answers) - 1)
         return Features(*(np.concatenate(output) for output in zip(*answers, strict=True)))
 
 

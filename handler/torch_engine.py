@@ -1,5 +1,7 @@
 """The reference engine, and the one for GPUs: PyTorch."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -30,15 +32,16 @@ class TorchEngine:
         self._trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def extract(self, fields: np.ndarray) -> Features:
+    def extract(self, fields: Iterable[np.ndarray]) -> Features:
         """Compute the features of many fields; see `handler.features.Engine`.
 
         More than `MAX_FORWARD` fields are passed in pieces of that size.
         """
+        together = np.stack(list(fields))
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             parts = [
-                self._trunk(torch.from_numpy(fields[i : i + MAX_FORWARD]).to(self._device))
-                for i in range(0, len(fields), MAX_FORWARD)
+                self._trunk(torch.from_numpy(together[i : i + MAX_FORWARD]).to(self._device))
+                for i in range(0, len(together), MAX_FORWARD)
             ]
         return Features(
             *(torch.cat(output).float().cpu().numpy() for output in zip(*parts, strict=True))
