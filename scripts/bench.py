@@ -83,6 +83,7 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
         }
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in starts}
         limits = [limit(png, plan.seconds / 2, AUTO)]
+        extras: dict[str, Any] = {}
         for name in track([*starts] * plan.rounds, "Benchmark"):
             with starts[name](_first(png)) as running:
                 # The most first, so that everybody is warm for one request at a time.
@@ -97,9 +98,10 @@ def measure(data: Path, plan: Plan) -> dict[str, Any]:
                         "resident_mb": resident_mb(running.process),
                     }
                 )
-        limits.append(limit(png, plan.seconds / 2, AUTO))
-        with services.own(_first(png)) as running:
-            extras = _extras(running, png, jpeg, plan)
+                if name == OWN and not extras:
+                    extras = _extras(running, png, jpeg, plan)
+        if plan.thorough:
+            limits.append(limit(png, plan.seconds / 2, AUTO))
         engines = [limit(png, plan.seconds / 2, engine) for engine in ENGINES if plan.thorough]
     return {
         "machine": machine(),

@@ -5,16 +5,15 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import joblib
 import numpy as np
-import torch
 
 from handler.images import read_field, resize
-from handler.model import Model
+from handler.settings import HandlerSettings
 from scripts.paths import MODEL_STORE
 
 # What the speed of 8-bit integers depends on.
@@ -59,9 +58,8 @@ def limit(images: Path, seconds: float, engine: str) -> dict[str, Any]:
 
 def _limit(folder: Path, seconds: float, engine_name: str) -> dict[str, Any]:
     threads = joblib.cpu_count()
-    cv2.setNumThreads(1)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Model.open(MODEL_STORE, device, engine=engine_name, threads=threads)
+    settings = replace(HandlerSettings.read(), engine=engine_name, threads=threads)
+    model = settings.open_model(MODEL_STORE, gpu=0)
     extract = model.engine.extract
     images = [path.read_bytes() for path in sorted(folder.iterdir())]
     batch = [images[i % len(images)] for i in range(BATCH)]
@@ -73,7 +71,7 @@ def _limit(folder: Path, seconds: float, engine_name: str) -> dict[str, Any]:
     with ThreadPoolExecutor(threads) as pool:
         works: dict[str, Callable[[int], object]] = {
             "milliseconds": lambda i: extract(prepare(images[i % len(images)])[None]),
-            "rate": lambda _: extract(np.stack(list(pool.map(prepare, batch)))),
+            "rate": lambda _: extract(pool.map(prepare, batch)),
             "forward_milliseconds": lambda _: extract(one),
             "forward_rate": lambda _: extract(many),
         }
