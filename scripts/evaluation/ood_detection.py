@@ -8,11 +8,11 @@ from scipy.stats import binomtest
 
 from handler.images import Field
 from handler.model import Include, Model
+from handler.prediction import Prediction
 from handler.tissue import distances
 from scripts.evaluation.figures import area_under_roc
 from scripts.evaluation.held_out import HeldOut
 from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
-from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Passed through the trunk at a time.
 BATCH = 16
@@ -20,33 +20,17 @@ BATCH = 16
 SHAPE = "unusual_size"
 
 
-class Fold(NamedTuple):
-    """A fold's model with the reference engine and with the 8-bit one, and held-out 40X fields."""
-
-    model: Model
-    fast: Model
-    fields: list[np.ndarray]
-    patients: list[str]
-
-
 class Outcomes(NamedTuple):
-    """What became of n pictures; each an ndarray of shape (n,).
+    """What became of n pictures; each an ndarray of shape (n,)."""
 
-    Attributes
-    ----------
-    distance : ndarray of float
-        As a share of the model's limit.
-    rejected : ndarray of bool
-    flagged : ndarray of bool
-        Rejected, or warned of.
-    """
-
+    # As a share of the model's limit.
     distance: np.ndarray
     rejected: np.ndarray
+    # Rejected, or warned of.
     flagged: np.ndarray
 
 
-def ood_detection(folds: list[Fold]) -> dict[str, Any]:
+def ood_detection(fields: list[HeldOut]) -> dict[str, Any]:
     """Measure the checks on held-out fields and on pictures of other things.
 
     Every fold's model, with the limits that its training patients set, sees its own
@@ -64,11 +48,16 @@ def ood_detection(folds: list[Fold]) -> dict[str, Any]:
         A distance is its 5 %, 50 % and 95 % quantile, as a share of the limit.
     """
     others = ood_pictures()
+    patients: list[str] = []
     seen: dict[str, list[tuple[Outcomes, Outcomes]]] = {}
-    for fold in track(folds, "Rejection  "):
-        changed = {name: [change(p) for p in fold.fields] for name, change in CHANGES.items()}
-        for kind, pictures in {"real": fold.fields, **others, **changed}.items():
-            both = outcomes(fold.model, pictures), outcomes(fold.fast, pictures)
+    folds = dict.fromkeys((field.model, field.fast) for field in fields)
+    for model, fast in track(folds, "Rejection  "):
+        own = [field for field in fields if field.model is model]
+        patients += [field.patient for field in own]
+        real = [field.pixels for field in own]
+        changed = {name: list(map(change, real)) for name, change in CHANGES.items()}
+        for kind, pictures in {"real": real, **others, **changed}.items():
+            both = outcomes(model, pictures), outcomes(fast, pictures)
             seen.setdefault(kind, []).append(both)
     pooled = {
         kind: tuple(
@@ -77,17 +66,16 @@ def ood_detection(folds: list[Fold]) -> dict[str, Any]:
         )
         for kind, parts in seen.items()
     }
-    real, real_8_bit = pooled.pop("real")
+    of_fields, of_fields_8_bit = pooled.pop("real")
     far = np.concatenate([reference.distance for reference, _ in pooled.values()])
-    patients = np.concatenate([fold.patients for fold in folds])
     return {
-        "real": _real(real, real_8_bit, patients),
-        "distance": _quantiles(real.distance),
-        "auroc": _auroc(real.distance, far),
+        "real": _real(of_fields, of_fields_8_bit, np.array(patients)),
+        "distance": _quantiles(of_fields.distance),
+        "auroc": _auroc(of_fields.distance, far),
         "negatives": {
             kind: {
                 "pictures": len(reference.distance),
-                "auroc": _auroc(real.distance, reference.distance),
+                "auroc": _auroc(of_fields.distance, reference.distance),
                 "distance": _quantiles(reference.distance),
                 "rejected": float(reference.rejected.mean()),
                 "flagged": float(reference.flagged.mean()),
@@ -99,27 +87,12 @@ def ood_detection(folds: list[Fold]) -> dict[str, Any]:
     }
 
 
-def by_fold(fields: list[HeldOut], predictions: OutOfFoldPredictions) -> list[Fold]:
-    """Sort the fields by the fold that held them out; `predictions` are the same, in this order."""
-    folds: dict[str, Fold] = {}
-    for field, patient in zip(fields, predictions.patients.tolist(), strict=True):
-        name = field.model.identity.sha256
-        fold = folds.setdefault(name, Fold(field.model, field.fast, [], []))
-        fold.fields.append(field.pixels)
-        fold.patients.append(patient)
-    return list(folds.values())
-
-
 def outcomes(model: Model, pictures: list[np.ndarray]) -> Outcomes:
     """Classify pictures, uint8 RGB of any shape, and say what became of them."""
-    answers = [
-        answer
-        for start in range(0, len(pictures), BATCH)
-        for answer in model.classify(
-            [Field(pixels) for pixels in pictures[start : start + BATCH]],
-            [Include(features=True)] * len(pictures[start : start + BATCH]),
-        )
-    ]
+    answers: list[Prediction] = []
+    for start in range(0, len(pictures), BATCH):
+        fields = [Field(pixels) for pixels in pictures[start : start + BATCH]]
+        answers += model.classify(fields, [Include(features=True)] * len(fields))
     vectors = np.array([answer.features for answer in answers])
     return Outcomes(
         distances(vectors, model.reference_features) / model.tissue_limits.max_distance,

@@ -1,5 +1,6 @@
 """How many patients would settle a question about the model."""
 
+import itertools
 import math
 
 from scipy.stats import norm
@@ -22,26 +23,21 @@ def patients_needed(auc: float, other: float, power: float = 0.8, level: float =
     power, level : float
         Chance of finding a difference that is there, and one that is not.
     """
-    distance = abs(auc - other)
-    n = 10
-    while (
-        norm.ppf(1 - level / 2) * standard_error(other, n)
-        + norm.ppf(power) * standard_error(auc, n)
-        > distance
-    ):
-        n += 1
-    return n
+    unlikely, likely = norm.ppf(1 - level / 2), norm.ppf(power)
+    return next(
+        n
+        for n in itertools.count(10)
+        if unlikely * standard_error(other, n) + likely * standard_error(auc, n) <= abs(auc - other)
+    )
 
 
 def standard_error(auc: float, n_patients: int) -> float:
     """Return the standard error of an AUC on so many patients, classes as in the full set."""
     n_benign, n_malignant = (n_patients * n / sum(FULL_SET) for n in FULL_SET)
     of_malignant, of_benign = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    return math.sqrt(
-        (
-            auc * (1 - auc)
-            + (n_malignant - 1) * (of_malignant - auc**2)
-            + (n_benign - 1) * (of_benign - auc**2)
-        )
-        / (n_benign * n_malignant)
+    variance = (
+        auc * (1 - auc)
+        + (n_malignant - 1) * (of_malignant - auc**2)
+        + (n_benign - 1) * (of_benign - auc**2)
     )
+    return math.sqrt(variance / (n_benign * n_malignant))

@@ -1,23 +1,20 @@
-"""What the frozen layers give: computed once, for every fold, seed and later use."""
+"""The layers that training leaves as they are: what they give serves every fold and seed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import Tensor
 
 from handler.resnet import Trunk
-from scripts.training.augment import jitter_stain, training_crop
-from scripts.training.breakhis import PatientGroup
-from scripts.training.recipe import MEAN, STD, Recipe
+from scripts.training.recipe import MEAN, STD
 
 # Passed through at a time: small pieces stay in the processor's cache.
 BATCH = 16
 
 
-@dataclass(frozen=True)
-class Frozen:
+class Frozen(NamedTuple):
     """What layer3 gives for n pictures of one size, and their textures.
 
     Attributes
@@ -32,7 +29,7 @@ class Frozen:
 
 
 class FrozenLayers:
-    """The trunk up to layer3, which training leaves as it is.
+    """The trunk up to layer3.
 
     Parameters
     ----------
@@ -56,43 +53,7 @@ class FrozenLayers:
         """Compute them for pictures of uint8 or float, 0 to 255, shape (n, h, w, 3)."""
         pieces = [
             self._trunk.up_to_layer3(torch.as_tensor(pictures[i : i + BATCH]).to(self._device))
-            for i in range(0, len(pictures), BATCH)
+            for i in track(range(0, len(pictures), BATCH), "Frozen layers", transient=True)
         ]
         maps, textures = (torch.cat(column).cpu() for column in zip(*pieces, strict=True))
         return Frozen(maps, textures.numpy())
-
-
-def draw_crops(
-    groups: dict[tuple[str, int], PatientGroup],
-    frozen: FrozenLayers,
-    recipe: Recipe,
-    on_group: Callable[[], None],
-) -> dict[tuple[str, int], Tensor]:
-    """Draw the training crops of every patient and magnification, and pass them on to layer3.
-
-    A fold, and each of its fine-tunings, draws from those of its own patients.
-
-    Parameters
-    ----------
-    groups : dict of (patient, magnification) to PatientGroup
-    frozen : FrozenLayers
-    recipe : Recipe
-    on_group : callable
-        Called after each group.
-
-    Returns
-    -------
-    dict of (patient, magnification) to Tensor of float16, shape (recipe.crops, 256, rows, columns)
-    """
-    rng = np.random.default_rng(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    crops = {}
-    for key in sorted(groups):
-        pictures = [
-            training_crop(groups[key].fields, key[1] == 40, recipe.crop, recipe.um_per_pixel, rng)
-            for _ in range(recipe.crops)
-        ]
-        stained = jitter_stain(torch.from_numpy(np.stack(pictures)).float(), generator)
-        crops[key] = frozen(stained).maps.half()
-        on_group()
-    return crops

@@ -27,11 +27,11 @@ from scripts.evaluation.card import model_card
 from scripts.evaluation.figures import from_decisions
 from scripts.evaluation.magnification import magnification_figures
 from scripts.paths import MODEL_STORE, OUT_OF_FOLD, OUT_OF_FOLD_KINDS
-from scripts.train import CrossValidationPlan, train
-from scripts.training.activation_ranges import field_ranges
+from scripts.train import train
+from scripts.training.bounds import field_ranges
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
-from scripts.training.crossval import Run
+from scripts.training.crossval import CrossValidationPlan, Run
 from scripts.training.magnification import OutOfFoldKinds
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import MEAN, STD, Recipe
@@ -147,7 +147,7 @@ def test_the_same_seed_gives_the_same_model_and_figures_and_another_does_not(
     train(data, weights, RECIPE, PLAN, work=tmp_path / "w1", destination=same)
     evaluate(data, tmp_path / "w1", same, max_fields=FEW_FIELDS)
     assert digests(same) == digests(trained / "model")
-    once = replace(PLAN, repetitions=1)
+    once = PLAN._replace(repetitions=1)
     train(data, weights, replace(RECIPE, seed=1), once, work=tmp_path / "w2", destination=other)
     assert digests(other)["weights.safetensors"] != digests(same)["weights.safetensors"]
 
@@ -156,11 +156,11 @@ def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, mo
     fitted: list[str] = []
     fit = Run._fit
 
-    def counted(self, training, seed, folder, on_step):
+    def counted(self, training, seed, folder):
         if len(fitted) == 1:
             raise KeyboardInterrupt
         fitted.append(folder.name)
-        return fit(self, training, seed, folder, on_step)
+        return fit(self, training, seed, folder)
 
     monkeypatch.setattr(Run, "_fit", counted)
     where = {"work": tmp_path / "work", "destination": tmp_path / "model"}
@@ -168,9 +168,9 @@ def test_a_stopped_run_goes_on_where_it_was(trained, data, weights, tmp_path, mo
         train(data, weights, RECIPE, PLAN, **where)
     assert not where["destination"].exists()
 
-    def watched(self, training, seed, folder, on_step):
+    def watched(self, training, seed, folder):
         fitted.append(folder.name)
-        return fit(self, training, seed, folder, on_step)
+        return fit(self, training, seed, folder)
 
     monkeypatch.setattr(Run, "_fit", watched)
     train(data, weights, RECIPE, PLAN, **where)
