@@ -6,12 +6,13 @@ drawn is laid down as amounts of the two stains; light, lens and camera follow.
 
 import io
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from serve.tissue_kinds import PRESETS, Tissue
 
 # Of the specimen, judged by its nuclei and fat cells as they look on 40X fields of BreakHis.
 UM_PER_PIXEL = 1.6
@@ -24,59 +25,11 @@ EOSIN = (0.20, 0.90, 0.38)
 STEP = 1 / 128
 # Areas of nuclei, in square micrometres.
 EPITHELIAL, FIBROBLAST = 24, 18
+# Share of a nest's area that the nuclei of carcinoma cover.
+CROWDING = 0.45
+# How much nuclei differ in size, shape and darkness: from 0, not at all, to 1.
+PLEOMORPHIC, REGULAR = 0.4, 0.15
 NEIGHBOURS = np.ones((3, 3), np.uint8)
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """What lies in a field, and how it was stained.
-
-    Attributes
-    ----------
-    lobules, fat, nests : float
-        Shares of the field, 0 to 1: groups of acini, fat cells, sheets of carcinoma.
-    ducts, cords : float
-        How many a square millimetre: ducts, and single files of carcinoma cells.
-    fibroblasts : float
-        Spindle nuclei a square millimetre of stroma.
-    loose : float
-        From 0, dense collagen, to 1, loose and bluish stroma.
-    clefts : float
-        Share of the stroma, 0 to 1, that is torn apart between its fibres.
-    nuclear_area_um2, pleomorphism : float
-        Of carcinoma cells: their nuclei's area in square micrometres, and how much those differ
-        in size, shape and darkness, 0 to 1.
-    crowding : float
-        Share of a nest's area that its nuclei cover, 0 to 1.
-    haematoxylin, eosin : float
-        Strength of the stains; 1 is usual.
-    """
-
-    lobules: float = 0.0
-    fat: float = 0.0
-    nests: float = 0.0
-    ducts: float = 0.0
-    cords: float = 0.0
-    fibroblasts: float = 900.0
-    loose: float = 0.3
-    clefts: float = 0.02
-    nuclear_area_um2: float = 32.0
-    pleomorphism: float = 0.4
-    crowding: float = 0.45
-    haematoxylin: float = 1.0
-    eosin: float = 1.0
-
-
-FIBROADENOMA = Tissue(ducts=30, loose=0.8, fibroblasts=2200, eosin=0.8)
-ADENOSIS = Tissue(lobules=0.3, ducts=20, eosin=0.9)
-FAT_WITH_DUCTS = Tissue(fat=0.2, ducts=14, lobules=0.06, clefts=0.03)
-DUCTAL_CARCINOMA = Tissue(
-    nests=0.55, fat=0.04, fibroblasts=1800, haematoxylin=1.15, eosin=1.15, clefts=0.03
-)
-LOBULAR_CARCINOMA = Tissue(
-    cords=1100, fat=0.04, fibroblasts=2000, loose=0.2, nuclear_area_um2=28, eosin=1.3
-)
-PRESETS = (FIBROADENOMA, ADENOSIS, FAT_WITH_DUCTS, DUCTAL_CARCINOMA, LOBULAR_CARCINOMA)
 
 
 def draw_field(
@@ -179,8 +132,6 @@ class _Specimen:
         there = self._region(self.tissue.fat, 90)
         centres = self._grid(33, 0.3)
         centres = centres[((centres >= 0) & (centres < self.size)).all(axis=1)]
-        if not there.any() or not len(centres):
-            return np.zeros(there.shape, np.int32)
         x, y = centres.astype(int).T
         elsewhere = np.ones(there.shape, np.uint8)
         elsewhere[y, x] = 0
@@ -264,7 +215,7 @@ class _Specimen:
         self._lay(_edges(self.nests) & (self._noise(50) > -0.2), 0.04, 0.08)
         self._lay(self.nests & (self._noise(9) > 1.5), 0.05, 0.08)
         area = self.tissue.nuclear_area_um2 / UM_PER_PIXEL**2
-        cells = self._grid(math.sqrt(area / self.tissue.crowding / 0.87), 0.25)
+        cells = self._grid(math.sqrt(area / CROWDING / 0.87), 0.25)
         cells = cells[self._at(cells, self.nests & (self._noise(25) > -1.3))]
         turn = self._at(cells, self.angle) + self.rng.normal(0, 0.7, len(cells))
         self._draw_nuclei(cells, turn, 1.35)
@@ -312,14 +263,13 @@ class _Specimen:
     ) -> None:
         """Draw nuclei: of carcinoma, or regular ones of a normal area in square micrometres."""
         rng, n = self.rng, len(centres)
-        varied = self.tissue.pleomorphism if normal is None else 0.15
+        varied = PLEOMORPHIC if normal is None else REGULAR
         area = normal or self.tissue.nuclear_area_um2
         radius = np.sqrt(area * rng.lognormal(0, 0.15 + 0.5 * varied, n) / np.pi) / UM_PER_PIXEL
         stretch = np.sqrt(elongation * rng.lognormal(0, 0.1 + 0.2 * varied, n))
         around = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-        lumps = 1 + 0.3 * varied * rng.normal(0, 1, (n, 1)) * np.cos(
-            3 * around + rng.uniform(0, 2 * np.pi, (n, 1))
-        )
+        lumps = 0.3 * varied * rng.normal(0, 1, (n, 1))
+        lumps = 1 + lumps * np.cos(3 * around + rng.uniform(0, 2 * np.pi, (n, 1)))
         x = (radius * stretch)[:, None] * np.cos(around) * lumps
         y = (radius / stretch)[:, None] * np.sin(around) * lumps
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
