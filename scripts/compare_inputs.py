@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.errors import ScriptError
 from scripts.evaluation.figures import area_under_roc
 from scripts.paths import CHECKPOINTS, add_data_argument, add_weights_argument
 from scripts.train import PLAN
@@ -31,14 +30,11 @@ def main() -> None:
     args = parser.parse_args()
     print("| input | crops | magnification | AUC by image | AUC by patient |")
     print("| --- | --- | --- | --- | --- |")
-    try:
-        for width, height, crop in SIZES:
-            recipe = Recipe(width=width, height=height, crop=crop, soup=1)
-            predictions = judge(args.data, args.weights, recipe)
-            for magnification, *aucs in rows(predictions):
-                print(f"| {width} x {height} | {crop} | {magnification}X |", *aucs, sep=" ")
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    for width, height, crop in SIZES:
+        recipe = Recipe(width=width, height=height, crop=crop, soup=1)
+        predictions = judge(args.data, args.weights, recipe)
+        for magnification, *aucs in rows(predictions):
+            print(f"| {width} x {height} | {crop} | {magnification}X |", *aucs, sep=" ")
 
 
 def judge(root: Path, weights: Path | None, recipe: Recipe) -> OutOfFoldPredictions:

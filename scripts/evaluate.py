@@ -17,7 +17,6 @@ import numpy as np
 from handler import EVALUATION, MANIFEST, PLOTS
 from handler.decision import DecisionRule
 from handler.whole_file import write_whole
-from scripts.errors import ScriptError
 from scripts.evaluation import plots
 from scripts.evaluation.card import write_card
 from scripts.evaluation.faithfulness import faithfulness
@@ -46,11 +45,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    args = parser.parse_args()
-    try:
-        evaluate(args.data, CHECKPOINTS / "full", MODEL_STORE)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    evaluate(parser.parse_args().data, CHECKPOINTS / "full", MODEL_STORE)
 
 
 def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FIELDS) -> None:

@@ -18,7 +18,7 @@ from rich.progress import track, wrap_file
 from urllib3.exceptions import HTTPError
 
 from bulk.breakhis_names import BREAKHIS_NAME
-from scripts.errors import DataSetError, DownloadError, ScriptError
+from scripts.errors import DataSetError, DownloadError
 
 URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 PAGE = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
@@ -38,10 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="where the data set lies or shall lie")
     args = parser.parse_args()
-    try:
-        fetch(args.folder)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    fetch(args.folder)
     print(f"{args.folder / FOLDER} is complete: every image is the authors'.")
 
 

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from scripts.errors import DataSetError, ScriptError
+from scripts.errors import DataSetError
 from scripts.evaluation.figures import area_under_roc
 from scripts.paths import CHECKPOINTS, add_data_argument, add_weights_argument
 from scripts.training.breakhis import BreakHis, FieldImage, read
@@ -56,10 +56,7 @@ def main() -> None:
     add_weights_argument(parser)
     args = parser.parse_args()
     measure = {"official": official, "eva": eva}[args.split]
-    try:
-        measured = measure(args.data, args.weights, Recipe(), CHECKPOINTS / args.split)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    measured = measure(args.data, args.weights, Recipe(), CHECKPOINTS / args.split)
     print(json.dumps(measured, indent=2))
 
 
@@ -84,7 +81,7 @@ def official(root: Path, weights: Path | None, recipe: Recipe, work: Path) -> di
     patients = np.array([image.patient for image in images])
     at_40x = np.array([image.magnification == 40 for image in images])
     run = Run.begin(images, starting_weights(weights)[0], recipe, work)
-    folds = []
+    folds: list[dict[str, Any]] = []
     for table in track(tables, "Training   "):
         trained, tested = (
             np.isin([image.path.stem for image in images], [Path(name).stem for name in side])

@@ -21,7 +21,6 @@ from handler import CARD, MANIFEST, MODEL_NAME
 from handler.prediction import CLASSES
 from handler.svm import Svm
 from handler.whole_file import replace_folder, write_whole
-from scripts.errors import ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
 from scripts.paths import (
     CHECKPOINTS,
@@ -42,10 +41,7 @@ from scripts.training.starting_weights import starting_weights
 VERSION = "2.0"
 
 PLAN = CrossValidationPlan(folds=5, repetitions=3)
-QUICK_PLAN = CrossValidationPlan(folds=2, repetitions=1)
-RECIPE = Recipe()
-QUICK = Recipe(crops=16, steps=25, soup=1, mosaics=2)
-QUICK_FIELDS = 20
+QUICK = Recipe(crops=16, steps=25, soup=1, mosaics=2), CrossValidationPlan(2, 1), 20
 
 
 def main() -> None:
@@ -62,13 +58,10 @@ def main() -> None:
     args = parser.parse_args()
     work = CHECKPOINTS / ("quick" if args.quick else "full")
     model = work / "model"
-    recipe = replace(QUICK if args.quick else RECIPE, seed=args.seed)
-    plan = QUICK_PLAN if args.quick else PLAN
-    try:
-        train(args.data, args.weights, recipe, plan, work=work, destination=model)
-        evaluate(args.data, work, model, QUICK_FIELDS if args.quick else MAX_FIELDS)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    recipe, plan, max_fields = QUICK if args.quick else (Recipe(), PLAN, MAX_FIELDS)
+    recipe = replace(recipe, seed=args.seed)
+    train(args.data, args.weights, recipe, plan, work=work, destination=model)
+    evaluate(args.data, work, model, max_fields)
     if not args.quick:
         # A model without its figures can't be opened, so all of it comes at once.
         replace_folder(MODEL_STORE, model, keep="*.mar")

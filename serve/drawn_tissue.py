@@ -135,8 +135,9 @@ class _Specimen:
         x, y = centres.astype(int).T
         elsewhere = np.ones(there.shape, np.uint8)
         elsewhere[y, x] = 0
-        how = {"labelType": cv2.DIST_LABEL_PIXEL}
-        _, cells = cv2.distanceTransformWithLabels(elsewhere, cv2.DIST_L2, 5, **how)
+        _, cells = cv2.distanceTransformWithLabels(
+            elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
         return np.where(np.isin(cells, cells[y, x][there[y, x]]), cells, 0)
 
     def _lumina(self) -> np.ndarray:

@@ -34,7 +34,7 @@ TUMOUR_TYPES = {
 }
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class FieldImage:
     """One photograph of the data set, as its file name tells.
 
@@ -65,16 +65,11 @@ class FieldImage:
         match = BREAKHIS_NAME.fullmatch(path.name)
         if match is None or match["type"] not in TUMOUR_TYPES:
             return None
-        if int(match["magnification"]) not in UM_PER_PIXEL:
+        magnification, patient = int(match["magnification"]), match["accession"]
+        if magnification not in UM_PER_PIXEL:
             return None
-        return cls(
-            path,
-            match["malignancy"] == "M",
-            match["type"],
-            match["accession"],
-            match["accession"] + match["part"],
-            int(match["magnification"]),
-        )
+        is_malignant, slide = match["malignancy"] == "M", patient + match["part"]
+        return cls(path, is_malignant, match["type"], patient, slide, magnification)
 
 
 class BreakHis:

@@ -129,13 +129,12 @@ class Run:
             held_out = used & (folds[r] == k)
             name, seed = fold_name(r, k, plan.folds), self.recipe.seed + r
             decisions[r, held_out] = self.judge(name, used & ~held_out, held_out, seed)
-        columns = (
+        rows = (
             (i.path.name, i.patient, i.tumour_type, i.magnification, i.malignant)
             for i in (sample.image for sample in compress(self.samples, used))
         )
-        return OutOfFoldPredictions(
-            *map(np.array, zip(*columns, strict=True)), folds[:, used], decisions[:, used]
-        )
+        columns = map(np.array, zip(*rows, strict=True))
+        return OutOfFoldPredictions(*[*columns, folds[:, used], decisions[:, used]])
 
     def tell_magnifications(self, plan: CrossValidationPlan) -> OutOfFoldKinds:
         """Ask of every image, sent as it is, whether it is a 40X field.

@@ -79,7 +79,7 @@ def fit_svm(vectors: np.ndarray, rows: list[GroupKey]) -> FieldClassifier:
 
 def last_features(trunk: Trunk, maps: Tensor) -> np.ndarray:
     """Compute the features, shape (n, 512), from what layer3 gives, (n, 256, rows, columns)."""
-    layer4 = trunk.resnet.layer4.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layer4 = trunk.resnet.layer4.to(memory_format=torch.channels_last)
     # Small pieces stay in the processor's cache.
     with torch.inference_mode():
         parts = [

@@ -14,6 +14,7 @@ from torch import Tensor
 from handler.images import resize
 from handler.light import in_standard_light
 from handler.magnification import MAGNIFICATION, NO_TISSUE
+from handler.resnet import Trunk
 from scripts.training.augment import (
     TYPICAL_SOFTENING_UM,
     jitter_stain,
@@ -22,10 +23,12 @@ from scripts.training.augment import (
     training_crop,
 )
 from scripts.training.breakhis import Sample
-from scripts.training.frozen_layers import Frozen, FrozenLayers
 from scripts.training.magnification import Seen
 from scripts.training.no_tissue import draw_no_tissue
-from scripts.training.recipe import MAGNIFICATIONS, Recipe
+from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
+
+# Passed through at a time: small pieces stay in the processor's cache.
+BATCH = 16
 
 
 class GroupKey(NamedTuple):
@@ -37,6 +40,45 @@ class GroupKey(NamedTuple):
 
 
 Groups = dict[GroupKey, list[np.ndarray]]
+
+
+class Frozen(NamedTuple):
+    """What layer3 gives for n pictures of one size, and their textures.
+
+    Attributes
+    ----------
+    maps : Tensor of float32, shape (n, 256, rows, columns)
+    textures : ndarray of float32, shape (n, 448)
+        See `handler.features.Features`.
+    """
+
+    maps: Tensor
+    textures: np.ndarray
+
+
+class _FrozenLayers:
+    """The trunk up to layer3, which training leaves as it is."""
+
+    def __init__(self, start: dict[str, Tensor]) -> None:
+        self._trunk = Trunk(MEAN, STD)
+        # As they are served, in half precision.
+        rounded = {
+            name: v.half().float() if v.is_floating_point() else v for name, v in start.items()
+        }
+        self._trunk.resnet.load_state_dict(rounded, strict=False)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._trunk.eval().to(self._device)
+        self._trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, pictures: np.ndarray | Tensor) -> Frozen:
+        """Pass on pictures of uint8 or float, 0 to 255, shape (n, h, w, 3)."""
+        pieces = [
+            self._trunk.up_to_layer3(torch.as_tensor(pictures[i : i + BATCH]).to(self._device))
+            for i in track(range(0, len(pictures), BATCH), "Frozen layers", transient=True)
+        ]
+        maps, textures = (torch.cat(column).cpu() for column in zip(*pieces, strict=True))
+        return Frozen(maps, textures.numpy())
 
 
 @dataclass(frozen=True)
@@ -81,7 +123,7 @@ def prepare(samples: list[Sample], start: dict[str, Tensor], recipe: Recipe) -> 
         Starting weights.
     recipe : Recipe
     """
-    frozen = FrozenLayers(start)
+    frozen = _FrozenLayers(start)
     groups = group_by_patient([s for s in samples if s.image.magnification in MAGNIFICATIONS])
     crops = _draw_crops(groups, frozen, recipe)
     pictures, rows = training_fields(groups, recipe)
@@ -158,7 +200,7 @@ def _whole_field(sample: Sample, recipe: Recipe) -> np.ndarray:
     return np.pad(soft, ((0, h), (0, w), (0, 0)), mode="symmetric")
 
 
-def _draw_crops(groups: Groups, frozen: FrozenLayers, recipe: Recipe) -> dict[GroupKey, Tensor]:
+def _draw_crops(groups: Groups, frozen: _FrozenLayers, recipe: Recipe) -> dict[GroupKey, Tensor]:
     rng = np.random.default_rng(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
     crops = {}
