@@ -153,7 +153,7 @@ def unpack(archive: Path, data: Path) -> None:
         ) from error
 
 
-def verify(data: Path, checksums: Path = CHECKSUMS) -> list[str]:
+def verify(data: Path, checksums: Path) -> list[str]:
     """Compare the images of a folder with the authors'.
 
     Parameters

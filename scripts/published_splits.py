@@ -55,8 +55,10 @@ def main() -> None:
     add_data_argument(parser)
     add_weights_argument(parser)
     args = parser.parse_args()
-    measure = {"official": official, "eva": eva}[args.split]
-    measured = measure(args.data, args.weights, Recipe(), CHECKPOINTS / args.split)
+    if args.split == "eva":
+        measured = eva(args.data, args.weights, Recipe())
+    else:
+        measured = official(args.data, args.weights, Recipe(), CHECKPOINTS / "official")
     print(json.dumps(measured, indent=2))
 
 
@@ -144,7 +146,7 @@ def _figures(images: list[FieldImage], decisions: np.ndarray) -> dict[str, Any]:
     return result
 
 
-def eva(root: Path, weights: Path | None, recipe: Recipe, work: Path) -> dict[str, Any]:
+def eva(root: Path, weights: Path | None, recipe: Recipe) -> dict[str, Any]:
     """Measure the balanced accuracy over four tumour types on eva's validation patients.
 
     The trunk is fine-tuned on the training images to tell malignant from benign, as

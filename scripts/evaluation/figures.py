@@ -79,17 +79,17 @@ def figures(
         for of in [np.arange(len(members)), *draw_patients(of_class)]
     ]
     result: dict[str, dict[str, Any]] = {}
-    for level, (measured, *drawn), classes in (
+    for level, measured, classes in (
         ("image", by_image, predictions.malignant),
         ("patient", by_patient, of_class),
     ):
         result[level] = {"benign": int((~classes).sum()), "malignant": int(classes.sum())}
-        for name in measured[0]:
-            means = [float(np.mean([m[name] for m in sample])) for sample in drawn]
+        for name in measured[0][0]:
+            each, *drawn = np.array([[m[name] for m in sample] for sample in measured])
             result[level][name] = {
-                "value": float(np.mean([m[name] for m in measured])),
-                "interval": interval(means),
-                "repetitions": [m[name] for m in measured],
+                "value": float(each.mean()),
+                "interval": interval(np.mean(drawn, axis=1)),
+                "repetitions": each.tolist(),
             }
     return result
 
@@ -167,9 +167,9 @@ def draw_images(predictions: OutOfFoldPredictions) -> list[np.ndarray]:
     return [np.concatenate([members[i] for i in patients]) for patients in drawn]
 
 
-def interval(values: Sequence[float]) -> list[float]:
+def interval(values: Sequence[float] | np.ndarray) -> list[float]:
     """Return the middle 95 % of bootstrapped values."""
-    return [float(limit) for limit in np.percentile(values, (2.5, 97.5))]
+    return np.percentile(values, (2.5, 97.5)).tolist()
 
 
 def with_interval(values: np.ndarray, drawn: list[np.ndarray]) -> dict[str, Any]:

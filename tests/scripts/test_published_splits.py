@@ -59,8 +59,8 @@ def test_official_folds_with_no_patient_on_both_sides(data, weights, tmp_path, m
     assert any("40X" in note for note in measured["notes"])
 
 
-def test_eva_measures_four_types_on_its_own_patients(data, weights, tmp_path):
-    measured = eva(data, weights, RECIPE, tmp_path)
+def test_eva_measures_four_types_on_its_own_patients(data, weights):
+    measured = eva(data, weights, RECIPE)
     assert measured["validation_images"] == 8
     assert measured["training_images"] == 16
     assert 0 <= measured["balanced_accuracy"] <= 1

@@ -36,6 +36,7 @@ from scripts.training.magnification import OutOfFoldKinds
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import MEAN, STD, Recipe
 from serve.drawn_tissue import draw_field, encode
+from serve.tissue_kinds import DUCTAL_CARCINOMA, FIBROADENOMA
 from tests.scripts.test_breakhis import SHARED, needs_data
 
 RECIPE = Recipe(
@@ -43,22 +44,20 @@ RECIPE = Recipe(
 )
 PLAN = CrossValidationPlan(folds=2, repetitions=2)
 N_PATIENTS = 8
-FEW_FIELDS = 6
+FEW_FIELDS = 4
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Drawn fields; the malignant ones are darker, so there is something to learn."""
+    """Drawn fields, each class another tissue, so that there is something to learn."""
     root = tmp_path_factory.mktemp("BreaKHis_v1")
     for n in range(N_PATIENTS):
-        malignant = n % 2
-        kind = ("B_A", "M_DC")[malignant]
+        kind, tissue = (("B_A", FIBROADENOMA), ("M_DC", DUCTAL_CARCINOMA))[n % 2]
         for magnification in (40, 100):
             folder = root / "breast" / f"SOB_{kind}-14-{n}" / f"{magnification}X"
             folder.mkdir(parents=True)
             for i in range(2):
-                pixels = draw_field(100 * n + 10 * magnification + i, 530, 348)
-                pixels = (pixels * (0.6 if malignant else 1)).astype(np.uint8)
+                pixels = draw_field(100 * n + 10 * magnification + i, 530, 232, tissue)
                 name = f"SOB_{kind}-14-{n}-{magnification}-{i:03}.png"
                 (folder / name).write_bytes(encode(pixels))
     return root
