@@ -9,24 +9,10 @@ import cv2
 import numpy as np
 import tifffile
 
-from serve.drawn_tissue import draw_field
-
 TILE = 512
 WHITE = np.full((TILE, TILE, 3), 255, np.uint8)
 GLASS = zlib.compress(WHITE.tobytes())
 APERIO = "Aperio Image Library v12.0.0\r\n{width}x{height} |AppMag = 20|MPP = {scale}"
-
-
-def many(rows: int, columns: int) -> dict[tuple[int, int], np.ndarray]:
-    """Lay out equal fields, whose pixels take few bytes, side by side at 0.49 micrometres a pixel.
-
-    Returns
-    -------
-    dict of tuple of 2 int to ndarray of uint8, shape (460, 700, 3)
-        As `write_slide` takes them.
-    """
-    field = draw_field(1) // 24 * 24
-    return {(700 * column, 460 * row): field for row in range(rows) for column in range(columns)}
 
 
 def write_slide(

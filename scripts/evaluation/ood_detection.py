@@ -1,6 +1,6 @@
 """How many unknown pictures get no verdict or a warning, and how many real fields do."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -18,16 +18,6 @@ from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
 BATCH = 16
 # A warning of the shape alone says nothing of what the picture shows.
 SHAPE = "unusual_size"
-
-
-class Outcomes(NamedTuple):
-    """What became of n pictures; each an ndarray of shape (n,)."""
-
-    # As a share of the model's limit.
-    distance: np.ndarray
-    rejected: np.ndarray
-    # Rejected, or warned of.
-    flagged: np.ndarray
 
 
 def ood_detection(fields: list[HeldOut]) -> dict[str, Any]:
@@ -49,7 +39,7 @@ def ood_detection(fields: list[HeldOut]) -> dict[str, Any]:
     """
     others = ood_pictures()
     patients: list[str] = []
-    seen: dict[str, list[tuple[Outcomes, Outcomes]]] = {}
+    seen: dict[str, list[np.ndarray]] = {}
     folds = dict.fromkeys((field.model, field.fast) for field in fields)
     for model, fast in track(folds, "Rejection  "):
         own = [field for field in fields if field.model is model]
@@ -57,54 +47,59 @@ def ood_detection(fields: list[HeldOut]) -> dict[str, Any]:
         real = [field.pixels for field in own]
         changed = {name: list(map(change, real)) for name, change in CHANGES.items()}
         for kind, pictures in {"real": real, **others, **changed}.items():
-            both = outcomes(model, pictures), outcomes(fast, pictures)
+            both = np.array([_outcomes(engine, pictures) for engine in (model, fast)])
             seen.setdefault(kind, []).append(both)
-    pooled = {
-        kind: tuple(
-            Outcomes(*map(np.concatenate, zip(*engine, strict=True)))
-            for engine in zip(*parts, strict=True)
-        )
-        for kind, parts in seen.items()
-    }
-    of_fields, of_fields_8_bit = pooled.pop("real")
-    far = np.concatenate([reference.distance for reference, _ in pooled.values()])
+    # By kind, of shape (2 engines, 3 outcomes, pictures of all folds).
+    pooled = {kind: np.concatenate(parts, axis=2) for kind, parts in seen.items()}
+    of_fields = pooled.pop("real")
+    near = of_fields[0, 0]
+    far = np.concatenate([outcomes[0, 0] for outcomes in pooled.values()])
     return {
-        "real": _real(of_fields, of_fields_8_bit, np.array(patients)),
-        "distance": _quantiles(of_fields.distance),
-        "auroc": _auroc(of_fields.distance, far),
+        "real": _real(of_fields[:, 1:].astype(bool), np.array(patients)),
+        "distance": _quantiles(near),
+        "auroc": _auroc(near, far),
         "negatives": {
             kind: {
-                "pictures": len(reference.distance),
-                "auroc": _auroc(of_fields.distance, reference.distance),
-                "distance": _quantiles(reference.distance),
-                "rejected": float(reference.rejected.mean()),
-                "flagged": float(reference.flagged.mean()),
-                "rejected_8_bit": float(fast.rejected.mean()),
-                "flagged_8_bit": float(fast.flagged.mean()),
+                "pictures": len(distance),
+                "auroc": _auroc(near, distance),
+                "distance": _quantiles(distance),
+                "rejected": float(rejected.mean()),
+                "flagged": float(flagged.mean()),
+                "rejected_8_bit": float(rejected_8_bit.mean()),
+                "flagged_8_bit": float(flagged_8_bit.mean()),
             }
-            for kind, (reference, fast) in pooled.items()
+            for kind, (
+                (distance, rejected, flagged),
+                (_, rejected_8_bit, flagged_8_bit),
+            ) in pooled.items()
         },
     }
 
 
-def outcomes(model: Model, pictures: list[np.ndarray]) -> Outcomes:
-    """Classify pictures, uint8 RGB of any shape, and say what became of them."""
+def _outcomes(model: Model, pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Classify n pictures, uint8 RGB of any shape, and say what became of them.
+
+    Returns
+    -------
+    list of 3 ndarray, shape (n,)
+        The distance, as a share of the model's limit; which are rejected; which are rejected or
+        warned of.
+    """
     answers: list[Prediction] = []
     for start in range(0, len(pictures), BATCH):
         fields = [Field(pixels) for pixels in pictures[start : start + BATCH]]
         answers += model.classify(fields, [Include(features=True)] * len(fields))
     vectors = np.array([answer.features for answer in answers])
-    return Outcomes(
+    return [
         distances(vectors, model.reference_features) / model.tissue_limits.max_distance,
         np.array([answer.verdict == "rejected" for answer in answers]),
         np.array([any(w.code != SHAPE for w in answer.warnings) for answer in answers]),
-    )
+    ]
 
 
-def _real(reference: Outcomes, fast: Outcomes, patients: np.ndarray) -> dict[str, Any]:
+def _real(hits: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
     result: dict[str, Any] = {"images": len(patients), "patients": len(set(patients))}
-    for name in ("rejected", "flagged"):
-        hit, hit_8_bit = getattr(reference, name), getattr(fast, name)
+    for name, hit, hit_8_bit in zip(("rejected", "flagged"), *hits, strict=True):
         for level, everyone in (("images", np.arange(len(patients))), ("patients", patients)):
             n = len(set(everyone))
             count = len(set(everyone[hit]))
