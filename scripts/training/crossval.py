@@ -109,14 +109,14 @@ class Run:
     def folds(self, plan: CrossValidationPlan) -> np.ndarray:
         """Return the fold that holds each sample's patient out, int of (repetitions, n).
 
-        A patient without a sample that is used is in no fold: -1.
+        Patients without a sample that is used are dealt to the first.
         """
         images = [sample.image for sample in self.samples]
         dealt = [
             patient_folds(list(compress(images, self.used)), plan.folds, self.recipe.seed + r)
             for r in range(plan.repetitions)
         ]
-        return np.array([[fold_of.get(i.patient, -1) for i in images] for fold_of in dealt])
+        return np.array([[fold_of.get(i.patient, 0) for i in images] for fold_of in dealt])
 
     def cross_validate(self, plan: CrossValidationPlan) -> OutOfFoldPredictions:
         """Judge every image, once a repetition, with a model that never saw its patient.
@@ -147,8 +147,6 @@ class Run:
         patients = np.array([sample.image.patient for sample in self.samples])
         for r, k in track(list(np.ndindex(plan.repetitions, plan.folds)), "Magnification"):
             held_out = folds[r] == k
-            # Patients in no fold are judged by the model of the first.
-            held_out |= (folds[r] == -1) & (k == 0)
             classifier = fit_magnification(seen.only(~np.isin(seen.patients, patients[held_out])))
             log_odds[r, held_out] = classifier.log_odds(as_sent[held_out])
             looks_like[r, held_out] = classifier.looks_like(as_sent[held_out])
