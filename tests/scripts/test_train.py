@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save
 from sklearn.metrics import roc_auc_score
 
 from handler import EVALUATION, MANIFEST, PLOTS
@@ -31,10 +32,11 @@ from scripts.train import train
 from scripts.training.bounds import field_ranges
 from scripts.training.breakhis import BreakHis
 from scripts.training.calibration import decision_rule, held_out_probabilities
-from scripts.training.crossval import CrossValidationPlan, Run
+from scripts.training.crossval import CrossValidationPlan, Run, half
 from scripts.training.magnification import OutOfFoldKinds
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import MEAN, STD, Recipe
+from scripts.training.starting_weights import starting_weights
 from serve.drawn_tissue import draw_field, encode
 from serve.tissue_kinds import DUCTAL_CARCINOMA, FIBROADENOMA
 from tests.scripts.test_breakhis import SHARED, needs_data
@@ -53,11 +55,11 @@ def data(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("BreaKHis_v1")
     for n in range(N_PATIENTS):
         kind, tissue = (("B_A", FIBROADENOMA), ("M_DC", DUCTAL_CARCINOMA))[n % 2]
-        for magnification in (40, 100):
+        for magnification, n_images in ((40, 2), (100, 1)):
             folder = root / "breast" / f"SOB_{kind}-14-{n}" / f"{magnification}X"
             folder.mkdir(parents=True)
-            for i in range(2):
-                pixels = draw_field(100 * n + 10 * magnification + i, 530, 232, tissue)
+            for i in range(n_images):
+                pixels = draw_field(100 * n + 10 * magnification + i, 530, 160, tissue)
                 name = f"SOB_{kind}-14-{n}-{magnification}-{i:03}.png"
                 (folder / name).write_bytes(encode(pixels))
     return root
@@ -117,8 +119,8 @@ def test_heat_maps_are_measured_on_fewer_fields_and_figures_on_all(trained):
 
 def test_each_patient_is_judged_by_a_model_that_never_saw_it(trained):
     judged = OutOfFoldPredictions.from_json((trained / "model" / OUT_OF_FOLD).read_text())
-    assert len(judged.names) == len(set(judged.names)) == N_PATIENTS * 4
-    assert judged.decisions.shape == (PLAN.repetitions, N_PATIENTS * 4)
+    assert len(judged.names) == len(set(judged.names)) == N_PATIENTS * 3
+    assert judged.decisions.shape == (PLAN.repetitions, N_PATIENTS * 3)
     assert np.isfinite(judged.decisions).all()
     for folds in judged.folds:
         assert len(set(zip(judged.patients, folds, strict=True))) == N_PATIENTS
@@ -140,39 +142,37 @@ def test_activation_ranges_are_in_the_order_of_the_8_bit_engine():
 
 
 def test_another_seed_gives_another_model(trained, data, weights, tmp_path):
-    once, recipe = PLAN._replace(repetitions=1), replace(RECIPE, seed=1)
-    train(data, weights, recipe, once, work=tmp_path / "work", destination=tmp_path / "model")
-    one, other = (digests(folder / "model") for folder in (trained, tmp_path))
-    assert one["weights.safetensors"] != other["weights.safetensors"]
+    start, _ = starting_weights(weights)
+    run = Run.begin(BreakHis(data).images, start, replace(RECIPE, seed=1), tmp_path)
+    trunk, _ = run.final()
+    assert save(half(trunk)) != (trained / "model" / "weights.safetensors").read_bytes()
 
 
 def test_a_stopped_run_goes_on_where_it_was_to_the_same_model_and_figures(
     trained, data, weights, tmp_path, monkeypatch
 ):
+    work, destination = tmp_path / "work", tmp_path / "model"
     fitted: list[str] = []
     fit = Run._fit
 
-    def counted(self, training, seed, folder):
-        if len(fitted) == 1:
+    def stopped(self, training, seed, folder):
+        if fitted:
             raise KeyboardInterrupt
-        fitted.append(folder.name)
-        return fit(self, training, seed, folder)
-
-    monkeypatch.setattr(Run, "_fit", counted)
-    where = {"work": tmp_path / "work", "destination": tmp_path / "model"}
-    with pytest.raises(KeyboardInterrupt):
-        train(data, weights, RECIPE, PLAN, **where)
-    assert not where["destination"].exists()
+        return watched(self, training, seed, folder)
 
     def watched(self, training, seed, folder):
         fitted.append(folder.name)
         return fit(self, training, seed, folder)
 
+    monkeypatch.setattr(Run, "_fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, weights, RECIPE, PLAN, work=work, destination=destination)
+    assert not destination.exists()
     monkeypatch.setattr(Run, "_fit", watched)
-    train(data, weights, RECIPE, PLAN, **where)
+    train(data, weights, RECIPE, PLAN, work=work, destination=destination)
     assert fitted == [f"repetition{r}-fold{k}of2" for r in (0, 1) for k in (0, 1)] + ["all"]
-    evaluate(data, where["work"], where["destination"], max_fields=FEW_FIELDS)
-    assert digests(where["destination"]) == digests(trained / "model")
+    evaluate(data, work, destination, max_fields=FEW_FIELDS)
+    assert digests(destination) == digests(trained / "model")
 
 
 def test_models_of_another_run_are_not_evaluated(trained, data, tmp_path):
