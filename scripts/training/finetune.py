@@ -1,5 +1,6 @@
 """Fine-tune the last stage of the trunk, so that its features tell malignant from benign tissue."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -84,7 +85,8 @@ def _tuned(
         pct_start=0.15,
     )
     average: dict[str, Tensor] = {}
-    for step in track(range(recipe.steps), "Fine-tuning", transient=True):
+    in_log = not sys.stdout.isatty()  # where a bar that goes away would leave an empty line
+    for step in track(range(recipe.steps), "Fine-tuning", transient=True, disable=in_log):
         drawn = [keys[i] for i in rng.choice(len(keys), recipe.batch, p=chances)]
         maps = torch.stack([pictures.crops[key][rng.integers(recipe.crops)] for key in drawn])
         mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]

@@ -3,6 +3,7 @@
 A fold, and each of its fine-tunings, takes from them what is its patients'.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,9 +74,11 @@ class _FrozenLayers:
     @torch.inference_mode()
     def __call__(self, pictures: np.ndarray | Tensor) -> Frozen:
         """Pass on pictures of uint8 or float, 0 to 255, shape (n, h, w, 3)."""
+        starts = range(0, len(pictures), BATCH)
+        in_log = not sys.stdout.isatty()  # where a bar that goes away would leave an empty line
         pieces = [
             self._trunk.up_to_layer3(torch.as_tensor(pictures[i : i + BATCH]).to(self._device))
-            for i in track(range(0, len(pictures), BATCH), "Frozen layers", transient=True)
+            for i in track(starts, "Frozen layers", transient=True, disable=in_log)
         ]
         maps, textures = (torch.cat(column).cpu() for column in zip(*pieces, strict=True))
         return Frozen(maps, textures.numpy())
