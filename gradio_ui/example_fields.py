@@ -10,15 +10,14 @@ from bulk.breakhis_names import BREAKHIS_NAME
 from gradio_ui.errors import NoExamples
 from handler.prediction import Verdict
 from serve.drawn_slides import write_slide
-from serve.drawn_tissue import (
+from serve.drawn_tissue import draw_field, encode
+from serve.tissue_kinds import (
     ADENOSIS,
     DUCTAL_CARCINOMA,
     FAT_WITH_DUCTS,
     FIBROADENOMA,
     LOBULAR_CARCINOMA,
     Tissue,
-    draw_field,
-    encode,
 )
 
 DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."

@@ -24,24 +24,11 @@ def main() -> None:
     """Run the command line."""
     model = Model.open(MODEL_STORE)
     for name, field in FIELDS.items():
-        print(f"{name}: {choose(model, name, field)}")
+        print(f"{name}: {_choose(model, name, field)}")
 
 
-def choose(model: Model, name: str, field: Drawn) -> str:
-    """Say which seed is the clearest case, and how often the model answers so.
-
-    Parameters
-    ----------
-    model : Model
-    name : str
-        For the progress bar.
-    field : Drawn
-
-    Returns
-    -------
-    str
-        A sentence.
-    """
+def _choose(model: Model, name: str, field: Drawn) -> str:
+    """Say which seed is the clearest case of a field, and how often the model answers so."""
     right: dict[int, Prediction] = {}
     for seed in track(range(SEEDS), name):
         (answer,) = model.classify([Field(draw_field(seed, tissue=field.tissue))])

@@ -1,8 +1,11 @@
 """Every way in which a script can fail, each saying what to do about it."""
 
 
-class ScriptError(RuntimeError):
-    """Something that the person at the terminal can put right."""
+class ScriptError(SystemExit):
+    """Something that the person at the terminal can put right.
+
+    Where nobody catches it, Python prints the message and ends with exit code 1.
+    """
 
 
 class DataSetError(ScriptError):

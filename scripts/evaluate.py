@@ -17,16 +17,14 @@ import numpy as np
 from handler import EVALUATION, MANIFEST, PLOTS
 from handler.decision import DecisionRule
 from handler.whole_file import write_whole
-from scripts.errors import ScriptError
 from scripts.evaluation import plots
 from scripts.evaluation.card import write_card
-from scripts.evaluation.engine_agreement import agreement
 from scripts.evaluation.faithfulness import faithfulness
 from scripts.evaluation.figures import from_decisions
 from scripts.evaluation.held_out import held_out_fields
 from scripts.evaluation.magnification import magnification_figures
-from scripts.evaluation.ood_detection import by_fold, ood_detection
-from scripts.evaluation.robustness import robustness
+from scripts.evaluation.ood_detection import ood_detection
+from scripts.evaluation.robustness import engine_agreement, robustness
 from scripts.paths import (
     CHECKPOINTS,
     MODEL_STORE,
@@ -47,11 +45,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    args = parser.parse_args()
-    try:
-        evaluate(args.data, CHECKPOINTS / "full", MODEL_STORE)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    evaluate(parser.parse_args().data, CHECKPOINTS / "full", MODEL_STORE)
 
 
 def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FIELDS) -> None:
@@ -87,10 +81,10 @@ def evaluate(root: Path, work: Path, model_store: Path, max_fields: int = MAX_FI
         "model": {part: entry["sha256"] for part, entry in manifest["files"].items()},
         **from_decisions(predictions, probabilities, rule),
         "magnification_check": magnification_figures(kinds),
-        "engine": agreement([f.answer for f in fields], [f.fast_answer for f in fields]),
+        "engine": engine_agreement(fields),
         "robustness": robustness(fields, at_40x),
         "heatmap": faithfulness(fields, at_40x),
-        "rejection": ood_detection(by_fold(fields, at_40x)),
+        "rejection": ood_detection(fields),
     }
     write_whole(model_store / EVALUATION, json.dumps(evaluation, indent=1).encode())
     for name, svg in plots.draw(predictions, probabilities, rule, evaluation).items():

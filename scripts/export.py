@@ -12,7 +12,6 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,17 +52,16 @@ class Graph(nn.Module):
     def __init__(self, trunk: Trunk, svm: Svm, slope: float, intercept: float) -> None:
         super().__init__()
         scaler, svc = (step for _, step in svm.pipeline.steps)
-
-        def constant(name: str, values: Any) -> None:
+        for name, values in {
+            "centre": scaler.mean_,
+            "scale": scaler.scale_,
+            "support": svc.support_vectors_,
+            "weights": svc.dual_coef_[0],
+            # Red, green and blue in grey, as OpenCV has it (ITU-R BT.601).
+            "luminance": [0.299, 0.587, 0.114],
+        }.items():
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float32))
-
         self.trunk = trunk
-        constant("centre", scaler.mean_)
-        constant("scale", scaler.scale_)
-        constant("support", svc.support_vectors_)
-        constant("weights", svc.dual_coef_[0])
-        # Red, green and blue in grey, as OpenCV has it (ITU-R BT.601).
-        constant("luminance", [0.299, 0.587, 0.114])
         self.gamma = svm.gamma
         self.bias = float(svc.intercept_[0])
         self.slope, self.intercept = slope, intercept
@@ -126,9 +124,13 @@ def export(model: Path, folder: Path) -> None:
     folder : Path
     """
     manifest = json.loads((model / MANIFEST).read_text("utf-8"))
-    graph = build_graph(model, manifest)
-    preprocessing = manifest["preprocessing"]
+    preprocessing, rule = manifest["preprocessing"], manifest["decision_rule"]
     width, height = preprocessing["width"], preprocessing["height"]
+    weights, svm = (
+        (model / manifest["files"][part]["name"]).read_bytes() for part in ("weights", "svm")
+    )
+    trunk = Trunk.of(Weights.read(weights, preprocessing["mean"], preprocessing["std"]))
+    graph = Graph(trunk, Svm.from_pickle(svm), rule["slope"], rule["intercept"]).eval()
 
     script = io.BytesIO()
     torch.jit.save(torch.jit.script(graph), script)
@@ -159,16 +161,6 @@ def export(model: Path, folder: Path) -> None:
         "transform": [{"name": "Resize", "arguments": {"size": PATCH}}, {"name": "ToTensor"}],
     }
     write_whole(folder / CONFIG, json.dumps(config, indent=2).encode())
-
-
-def build_graph(model: Path, manifest: dict[str, Any]) -> Graph:
-    """Build the graph of the model in a folder, in single precision."""
-    preprocessing, rule = manifest["preprocessing"], manifest["decision_rule"]
-    weights, svm = (
-        (model / manifest["files"][part]["name"]).read_bytes() for part in ("weights", "svm")
-    )
-    trunk = Trunk.of(Weights.read(weights, preprocessing["mean"], preprocessing["std"]))
-    return Graph(trunk, Svm.from_pickle(svm), rule["slope"], rule["intercept"]).eval()
 
 
 if __name__ == "__main__":

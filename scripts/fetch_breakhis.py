@@ -11,21 +11,14 @@ import hashlib
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 import requests
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    track,
-)
+from rich.progress import track, wrap_file
+from urllib3.exceptions import HTTPError
 
 from bulk.breakhis_names import BREAKHIS_NAME
-from scripts.errors import DataSetError, DownloadError, ScriptError
+from scripts.errors import DataSetError, DownloadError
 
 URL = "http://www.inf.ufpr.br/vri/databases/BreaKHis_v1.tar.gz"
 PAGE = "https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/"
@@ -45,10 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="where the data set lies or shall lie")
     args = parser.parse_args()
-    try:
-        fetch(args.folder)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    fetch(args.folder)
     print(f"{args.folder / FOLDER} is complete: every image is the authors'.")
 
 
@@ -94,75 +84,67 @@ def download(url: str, archive: Path) -> None:
         The server can't be reached, or sends nothing more.
     """
     partial = archive.with_name(archive.name + ".part")
-    columns = (TextColumn("Downloading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("", total=None)
-        while True:
-            before = partial.stat().st_size if partial.exists() else 0
-            try:
-                for done, total in _append(url, partial, before):
-                    progress.update(task, completed=done, total=total)
-                break
-            except requests.RequestException as error:
-                # As long as every try brings something, the next one may bring the rest.
-                if partial.exists() and partial.stat().st_size > before:
-                    continue
-                raise DownloadError(
-                    f"{url} can't be downloaded ({type(error).__name__}). Run this again to go "
-                    f"on later, or get {ARCHIVE} by hand from {PAGE} and put it at {archive}."
-                ) from error
-    partial.replace(archive)
+    before, done = -1, _size(partial)
+    # As long as every try brings something, the next one may bring the rest.
+    while done > before:
+        try:
+            _append(url, partial, done)
+            partial.replace(archive)
+            return
+        except (requests.RequestException, HTTPError) as error:
+            failed = error
+        before, done = done, _size(partial)
+    raise DownloadError(
+        f"{url} can't be downloaded ({type(failed).__name__}). Run this again to go "
+        f"on later, or get {ARCHIVE} by hand from {PAGE} and put it at {archive}."
+    ) from failed
 
 
-def _append(url: str, partial: Path, start: int) -> Iterable[tuple[int, int | None]]:
-    """Append what is missing from byte `start` on; yields bytes done and in all."""
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _append(url: str, partial: Path, start: int) -> None:
+    """Append what is missing from byte `start` on."""
     headers = {"Range": f"bytes={start}-"} if start else {}
     with requests.get(url, headers=headers, stream=True, timeout=SECONDS_WITHOUT_DATA) as response:
-        whole = response.headers.get("Content-Range", "").rpartition("/")[2]
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            if whole == str(start):
+            if response.headers.get("Content-Range", "").endswith(f"/{start}"):
                 return
             partial.unlink()  # Longer than the file on the server: not of that file.
         response.raise_for_status()
         resumes = response.status_code == requests.codes.partial_content
-        done = start if resumes else 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
-        with partial.open("ab" if resumes else "wb") as file:
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                yield done, total
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Unpack a file of an archive; what leads out of the folder, or is no file, is refused.
-
-    The filters of `tarfile` came with Python 3.11.4, and Debian 12 has 3.11.2.
-    """
-    target = (folder / member.name).resolve()
-    if not target.is_relative_to(folder.resolve()) or not (member.isfile() or member.isdir()):
-        raise tarfile.TarError(f"{member.name} is no file of the data set")
-    content = tar.extractfile(member)
-    if content is not None:  # else it is a folder
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with content, target.open("wb") as file:
-            shutil.copyfileobj(content, file)
+        to_come = int(response.headers.get("Content-Length", 0))
+        with (
+            wrap_file(response.raw, to_come, description="Downloading") as content,
+            partial.open("ab" if resumes else "wb") as file,
+        ):
+            shutil.copyfileobj(content, file, CHUNK)
 
 
 def unpack(archive: Path, data: Path) -> None:
     """Unpack the archive's folder under a temporary name, and rename it.
+
+    What leads out of the folder, or is no file, is refused. (The filters of `tarfile`, which do
+    that, came with Python 3.11.4, and Debian 12 has 3.11.2.)
 
     Raises
     ------
     DownloadError
         The archive is damaged or holds no such folder.
     """
-    scratch = data.with_name(data.name + ".part")
+    scratch = data.with_name(data.name + ".part").resolve()
     try:
         with tarfile.open(archive) as tar:
             for member in track(tar, "Unpacking  ", total=None):
-                _extract(tar, member, scratch)
+                target = (scratch / member.name).resolve()
+                if not target.is_relative_to(scratch) or not (member.isfile() or member.isdir()):
+                    raise tarfile.TarError(f"{member.name} is no file of the data set")
+                content = tar.extractfile(member)
+                if content is not None:  # else it is a folder
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with content, target.open("wb") as file:
+                        shutil.copyfileobj(content, file)
         (scratch / FOLDER).replace(data)
         scratch.rmdir()
     except (tarfile.TarError, EOFError, OSError) as error:
@@ -171,7 +153,7 @@ def unpack(archive: Path, data: Path) -> None:
         ) from error
 
 
-def verify(data: Path, checksums: Path = CHECKSUMS) -> list[str]:
+def verify(data: Path, checksums: Path) -> list[str]:
     """Compare the images of a folder with the authors'.
 
     Parameters
@@ -201,10 +183,8 @@ def verify(data: Path, checksums: Path = CHECKSUMS) -> list[str]:
 
 
 def _digest(images: dict[str, Path]) -> str:
-    lines = (
-        f"{name} {hashlib.sha256(images[name].read_bytes()).hexdigest()}\n"
-        for name in sorted(images)
-    )
+    digests = ((name, hashlib.sha256(images[name].read_bytes())) for name in sorted(images))
+    lines = (f"{name} {digest.hexdigest()}\n" for name, digest in digests)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

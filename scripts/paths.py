@@ -22,3 +22,13 @@ def add_data_argument(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("BREAKHIS_DATA") or SHARED / "breakhis",
         help="folder with BreakHis images (default: $BREAKHIS_DATA, else ../shared/breakhis)",
     )
+
+
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Let a command take the starting weights of a training as ``--weights``."""
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="starting weights, safetensors with torchvision's names "
+        "(default: torchvision's ImageNet weights)",
+    )

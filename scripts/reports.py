@@ -12,7 +12,6 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from handler.whole_file import write_whole
-from scripts.errors import ScriptError
 from scripts.paths import REPORTS, add_data_argument
 
 # Okabe and Ito's, which colour-blind people can tell apart.
@@ -98,10 +97,7 @@ def report(
     measure, page, plot : callable
     """
     args = parser.parse_args()
-    try:
-        results = measure(args)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    results = measure(args)
     text = page(results)
     file = args.out / name(results)
     write_whole(file.with_name(f"{file.name}.json"), json.dumps(results, indent=1).encode())

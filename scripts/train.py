@@ -10,11 +10,10 @@ import argparse
 import hashlib
 import json
 import pickle
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, track
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save
 
@@ -22,7 +21,6 @@ from handler import CARD, MANIFEST, MODEL_NAME
 from handler.prediction import CLASSES
 from handler.svm import Svm
 from handler.whole_file import replace_folder, write_whole
-from scripts.errors import ScriptError
 from scripts.evaluate import MAX_FIELDS, evaluate
 from scripts.paths import (
     CHECKPOINTS,
@@ -30,54 +28,27 @@ from scripts.paths import (
     OUT_OF_FOLD,
     OUT_OF_FOLD_KINDS,
     add_data_argument,
+    add_weights_argument,
 )
-from scripts.training.activation_ranges import activation_ranges
-from scripts.training.breakhis import TRAINING_FIELD, BreakHis, read
+from scripts.training.bounds import activation_ranges, heatmap_scale, reference_features
+from scripts.training.breakhis import TRAINING_FIELD, BreakHis
 from scripts.training.calibration import TOLERATED_RISK, decision_rule
-from scripts.training.crossval import Run, half
-from scripts.training.heatmap_scale import heatmap_scale
+from scripts.training.crossval import CrossValidationPlan, Run, half
 from scripts.training.magnification import fit_magnification
 from scripts.training.recipe import MAGNIFICATIONS, MEAN, STD, Recipe
-from scripts.training.reference_features import reference_features
 from scripts.training.starting_weights import starting_weights
 
 VERSION = "2.0"
 
-
-@dataclass(frozen=True)
-class CrossValidationPlan:
-    """How the figures are measured.
-
-    Attributes
-    ----------
-    folds : int
-        How many each cross-validation has.
-    repetitions : int
-        How often it is done, each time with other folds and another seed: with few
-        patients the folds move the figures more than most changes of the recipe do.
-    """
-
-    folds: int
-    repetitions: int
-
-
 PLAN = CrossValidationPlan(folds=5, repetitions=3)
-QUICK_PLAN = CrossValidationPlan(folds=2, repetitions=1)
-RECIPE = Recipe()
-QUICK = Recipe(crops=16, steps=25, soup=1, mosaics=2)
-QUICK_FIELDS = 20
+QUICK = Recipe(crops=16, steps=25, soup=1, mosaics=2), CrossValidationPlan(2, 1), 20
 
 
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_data_argument(parser)
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        help="starting weights, safetensors with torchvision's names "
-        "(default: torchvision's ImageNet weights)",
-    )
+    add_weights_argument(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--quick",
@@ -87,13 +58,10 @@ def main() -> None:
     args = parser.parse_args()
     work = CHECKPOINTS / ("quick" if args.quick else "full")
     model = work / "model"
-    recipe = replace(QUICK if args.quick else RECIPE, seed=args.seed)
-    plan = QUICK_PLAN if args.quick else PLAN
-    try:
-        train(args.data, args.weights, recipe, plan, work=work, destination=model)
-        evaluate(args.data, work, model, QUICK_FIELDS if args.quick else MAX_FIELDS)
-    except ScriptError as error:
-        parser.exit(1, f"{error}\n")
+    recipe, plan, max_fields = QUICK if args.quick else (Recipe(), PLAN, MAX_FIELDS)
+    recipe = replace(recipe, seed=args.seed)
+    train(args.data, args.weights, recipe, plan, work=work, destination=model)
+    evaluate(args.data, work, model, max_fields)
     if not args.quick:
         # A model without its figures can't be opened, so all of it comes at once.
         replace_folder(MODEL_STORE, model, keep="*.mar")
@@ -123,110 +91,66 @@ def train(
     work : Path
         Folder for checkpoints.
     destination : Path
-        Folder for the model.
+        Folder for the model, whose manifest is written last.
     """
     data = BreakHis(root)
     for problem in data.problems():
         print("Note:", problem)
     start, start_name = starting_weights(weights)
-    recipe = recipe.for_images(sum(image.magnification in MAGNIFICATIONS for image in data.images))
-    samples = [read(image, recipe.width, recipe.height) for image in track(data.images, "Reading ")]
-    run = Run(samples, start, recipe, work)
-    run.prepare()
-    kinds = run.tell_magnifications(plan.folds, plan.repetitions)
-    with Progress() as progress:
-        fits = plan.folds * plan.repetitions + 1
-        task = progress.add_task("Training", total=fits * recipe.steps * recipe.soup)
-        predictions = run.cross_validate(
-            plan.folds, plan.repetitions, lambda: progress.advance(task)
-        )
-        trunk, classifier = run.final(lambda: progress.advance(task))
-    references, limits = reference_features(trunk.cpu(), samples, kinds.min_log_odds())
+    run = Run.begin(data.images, start, recipe, work)
+    kinds = run.tell_magnifications(plan)
+    predictions = run.cross_validate(plan)
+    trunk, classifier = run.final()
+    references, limits = reference_features(trunk, run.samples, kinds.min_log_odds())
     svm = classifier.shipped()
-    about = {
-        "field": asdict(TRAINING_FIELD),
-        "preprocessing": {
-            "width": recipe.width,
-            "height": recipe.height,
-            "mean": MEAN,
-            "std": STD,
+    magnification = fit_magnification(run.pictures.seen).arrays()
+    parts = {
+        "weights": ("weights.safetensors", save(half(trunk))),
+        "svm": ("svm.pkl", pickle.dumps(svm)),
+        "references": ("references.safetensors", save_arrays({"vectors": references})),
+        "magnification": ("magnification.safetensors", save_arrays(magnification)),
+    }
+    manifest = {
+        "name": MODEL_NAME,
+        "version": VERSION,
+        "classes": CLASSES,
+        "files": {
+            part: {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+            for part, (name, content) in parts.items()
         },
-        "activation_maxima": activation_ranges(trunk, samples, recipe),
+        "field": asdict(TRAINING_FIELD),
+        "preprocessing": {"width": recipe.width, "height": recipe.height, "mean": MEAN, "std": STD},
+        "activation_maxima": activation_ranges(trunk, run.samples, recipe),
         "decision_rule": vars(decision_rule(predictions)),
         "tissue_limits": vars(limits),
-        "heatmap_scale": heatmap_scale(trunk, Svm(svm), samples),
+        "heatmap_scale": heatmap_scale(trunk, Svm(svm), run.samples),
         "training": {
             **summary(data),
             "starting_weights": start_name,
-            **asdict(plan),
+            **plan._asdict(),
             "tolerated_risk": TOLERATED_RISK,
-            "recipe": asdict(recipe),
+            "recipe": asdict(run.recipe),
         },
     }
-    magnification = fit_magnification(run.pictures.seen).arrays()
-    write_model(
-        destination,
-        {
-            "weights": ("weights.safetensors", save(half(trunk))),
-            "svm": ("svm.pkl", pickle.dumps(svm)),
-            "references": ("references.safetensors", save_arrays({"vectors": references})),
-            "magnification": ("magnification.safetensors", save_arrays(magnification)),
-        },
-        about,
-        {
-            OUT_OF_FOLD: predictions.to_json().encode(),
-            OUT_OF_FOLD_KINDS: kinds.to_json().encode(),
-        },
-    )
+    for name, content in [
+        (OUT_OF_FOLD, predictions.to_json().encode()),
+        (OUT_OF_FOLD_KINDS, kinds.to_json().encode()),
+        *parts.values(),
+        (MANIFEST, json.dumps(manifest, indent=2).encode()),
+    ]:
+        write_whole(destination / name, content)
 
 
 def summary(data: BreakHis) -> dict[str, Any]:
     """Count what the model learnt from."""
     malignant = {i.patient: i.malignant for i in data.images if i.magnification in MAGNIFICATIONS}
     n_malignant = sum(malignant.values())
+    counts = data.counts()
     return {
         "data": "BreakHis v1, doi:10.1109/TBME.2015.2496264",
         "patients": {"benign": len(malignant) - n_malignant, "malignant": n_malignant},
-        "images": {
-            f"{magnification}X": {"benign": benign, "malignant": malignant}
-            for magnification, (benign, malignant) in data.counts().items()
-            if magnification in MAGNIFICATIONS
-        },
+        "images": {f"{m}X": dict(zip(CLASSES, counts[m], strict=True)) for m in MAGNIFICATIONS},
     }
-
-
-def write_model(
-    folder: Path,
-    parts: dict[str, tuple[str, bytes]],
-    about: dict[str, Any],
-    judged: dict[str, bytes],
-) -> None:
-    """Write the parts of the model, and last the manifest that makes them one.
-
-    Parameters
-    ----------
-    folder : Path
-    parts : dict of str to (str, bytes)
-        File name and content.
-    about : dict
-        What else the manifest says.
-    judged : dict of str to bytes
-        By file name, what the cross-validation found.
-    """
-    for name, content in judged.items():
-        write_whole(folder / name, content)
-    files = {}
-    for part, (name, content) in parts.items():
-        write_whole(folder / name, content)
-        files[part] = {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
-    manifest = {
-        "name": MODEL_NAME,
-        "version": VERSION,
-        "classes": CLASSES,
-        "files": files,
-        **about,
-    }
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
 
 
 if __name__ == "__main__":

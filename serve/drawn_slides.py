@@ -9,24 +9,10 @@ import cv2
 import numpy as np
 import tifffile
 
-from serve.drawn_tissue import draw_field
-
 TILE = 512
 WHITE = np.full((TILE, TILE, 3), 255, np.uint8)
 GLASS = zlib.compress(WHITE.tobytes())
 APERIO = "Aperio Image Library v12.0.0\r\n{width}x{height} |AppMag = 20|MPP = {scale}"
-
-
-def many(rows: int, columns: int) -> dict[tuple[int, int], np.ndarray]:
-    """Lay out equal fields, whose pixels take few bytes, side by side at 0.49 micrometres a pixel.
-
-    Returns
-    -------
-    dict of tuple of 2 int to ndarray of uint8, shape (460, 700, 3)
-        As `write_slide` takes them.
-    """
-    field = draw_field(1) // 24 * 24
-    return {(700 * column, 460 * row): field for row in range(rows) for column in range(columns)}
 
 
 def write_slide(
@@ -98,12 +84,11 @@ def _tiles(
         for left in range(0, -(-width // shrink), TILE):
             tile = None
             for (x, y), pixels in small.items():
-                rows, columns = pixels.shape[:2]
-                # Where tile and region overlap, on this level.
-                first_y, last_y = max(top, y), min(top + TILE, y + rows)
-                first_x, last_x = max(left, x), min(left + TILE, x + columns)
-                if first_y < last_y and first_x < last_x:
+                # What of the region lies on this tile.
+                seen = pixels[max(top - y, 0) : max(top + TILE - y, 0)]
+                seen = seen[:, max(left - x, 0) : max(left + TILE - x, 0)]
+                if seen.size:
                     tile = WHITE.copy() if tile is None else tile
-                    seen = pixels[first_y - y : last_y - y, first_x - x : last_x - x]
-                    tile[first_y - top : last_y - top, first_x - left : last_x - left] = seen
+                    down, right = max(y - top, 0), max(x - left, 0)
+                    tile[down : down + seen.shape[0], right : right + seen.shape[1]] = seen
             yield glass if tile is None else zlib.compress(tile.tobytes(), 1)

@@ -6,12 +6,13 @@ drawn is laid down as amounts of the two stains; light, lens and camera follow.
 
 import io
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+
+from serve.tissue_kinds import PRESETS, Tissue
 
 # Of the specimen, judged by its nuclei and fat cells as they look on 40X fields of BreakHis.
 UM_PER_PIXEL = 1.6
@@ -24,60 +25,11 @@ EOSIN = (0.20, 0.90, 0.38)
 STEP = 1 / 128
 # Areas of nuclei, in square micrometres.
 EPITHELIAL, FIBROBLAST = 24, 18
+# Share of a nest's area that the nuclei of carcinoma cover.
+CROWDING = 0.45
+# How much nuclei differ in size, shape and darkness: from 0, not at all, to 1.
+PLEOMORPHIC, REGULAR = 0.4, 0.15
 NEIGHBOURS = np.ones((3, 3), np.uint8)
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """What lies in a field, and how it was stained.
-
-    Attributes
-    ----------
-    lobules, fat, nests : float
-        Shares of the field, 0 to 1: groups of acini, fat cells, sheets of carcinoma.
-    ducts, cords : float
-        How many a square millimetre: ducts, and single files of carcinoma cells.
-    fibroblasts : float
-        Spindle nuclei a square millimetre of stroma.
-    loose : float
-        From 0, dense collagen, to 1, loose and bluish stroma.
-    clefts : float
-        Share of the stroma, 0 to 1, that is torn apart between its fibres.
-    nuclear_area_um2 : float
-        Of carcinoma cells, in square micrometres.
-    pleomorphism : float
-        How much those differ in size, shape and darkness: from 0, not at all, to 1.
-    crowding : float
-        Share of a nest's area that its nuclei cover, 0 to 1.
-    haematoxylin, eosin : float
-        Strength of the stains; 1 is usual.
-    """
-
-    lobules: float = 0.0
-    fat: float = 0.0
-    nests: float = 0.0
-    ducts: float = 0.0
-    cords: float = 0.0
-    fibroblasts: float = 900.0
-    loose: float = 0.3
-    clefts: float = 0.02
-    nuclear_area_um2: float = 32.0
-    pleomorphism: float = 0.4
-    crowding: float = 0.45
-    haematoxylin: float = 1.0
-    eosin: float = 1.0
-
-
-FIBROADENOMA = Tissue(ducts=30, loose=0.8, fibroblasts=2200, eosin=0.8)
-ADENOSIS = Tissue(lobules=0.3, ducts=20, eosin=0.9)
-FAT_WITH_DUCTS = Tissue(fat=0.2, ducts=14, lobules=0.06, clefts=0.03)
-DUCTAL_CARCINOMA = Tissue(
-    nests=0.55, fat=0.04, fibroblasts=1800, haematoxylin=1.15, eosin=1.15, clefts=0.03
-)
-LOBULAR_CARCINOMA = Tissue(
-    cords=1100, fat=0.04, fibroblasts=2000, loose=0.2, nuclear_area_um2=28, eosin=1.3
-)
-PRESETS = (FIBROADENOMA, ADENOSIS, FAT_WITH_DUCTS, DUCTAL_CARCINOMA, LOBULAR_CARCINOMA)
 
 
 def draw_field(
@@ -133,16 +85,16 @@ class _Specimen:
     def photograph(self) -> np.ndarray:
         """Send light through the specimen, a lens and a camera."""
         rng = self.rng
-        stains = cv2.GaussianBlur(self.stains.astype(np.float32), (0, 0), 0.9) * STEP
+        stains = _blur(self.stains, 0.9) * STEP
         stains *= 1 + 0.1 * self._noise(4)[..., None]
         strengths = rng.uniform(0.85, 1.15, 2) * (self.tissue.haematoxylin, self.tissue.eosin)
         densities = strengths[:, None] * (HAEMATOXYLIN, EOSIN)
         light = rng.uniform(222, 242) * rng.uniform(0.985, 1.015, 3) * (1, 0.98, 1)
         uneven = 1 + 0.03 * self._noise(500)[..., None]
         seen = light.astype(np.float32) * uneven * np.exp(-stains @ densities.astype(np.float32))
-        seen = cv2.GaussianBlur(seen, (0, 0), 0.7)
+        seen = _blur(seen, 0.7)
         # The camera sharpens.
-        seen += 0.7 * (seen - cv2.GaussianBlur(seen, (0, 0), 1.5))
+        seen += 0.7 * (seen - _blur(seen, 1.5))
         seen += 3 * rng.standard_normal(seen.shape, np.float32)
         return np.clip(seen, 0, 255).astype(np.uint8)
 
@@ -180,8 +132,6 @@ class _Specimen:
         there = self._region(self.tissue.fat, 90)
         centres = self._grid(33, 0.3)
         centres = centres[((centres >= 0) & (centres < self.size)).all(axis=1)]
-        if not there.any() or not len(centres):
-            return np.zeros(there.shape, np.int32)
         x, y = centres.astype(int).T
         elsewhere = np.ones(there.shape, np.uint8)
         elsewhere[y, x] = 0
@@ -209,8 +159,7 @@ class _Specimen:
         for acinus in acini[self._at(acini, self.lobules)]:
             radius = rng.lognormal(0.8, 0.5)
             _line(lumina, acinus, acinus + rng.normal(0, 0.8 * radius, 2), 2 * radius)
-        soft = cv2.GaussianBlur(lumina.astype(np.float32), (0, 0), 1.5)
-        return soft * (1 + 0.15 * self._noise(7)) > 0.45
+        return _blur(lumina, 1.5) * (1 + 0.15 * self._noise(7)) > 0.45
 
     def _fibres(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Coordinates along and across the fibres of collagen, and their direction in radians."""
@@ -219,21 +168,16 @@ class _Specimen:
         turn = self.rng.uniform(0, math.pi)
         sin, cos = math.sin(turn), math.cos(turn)
         solid = (self.fat > 0) | self.nests | self.lobules | self.lumina
-        away = cv2.distanceTransform((~solid).astype(np.uint8), cv2.DIST_L2, 5)
         across = x * sin + y * cos + 40 * self._noise(300) + 7 * self._noise(70)
         # They lie around what is solid.
-        across = np.asarray(
-            cv2.GaussianBlur(across + 10 * np.exp(-away / 15), (0, 0), 3), np.float32
-        )
-        angle = np.arctan2(
-            cv2.Sobel(across, cv2.CV_32F, 1, 0), -cv2.Sobel(across, cv2.CV_32F, 0, 1)
-        )
-        return x * cos - y * sin, across, angle
+        across = _blur(across + 10 * np.exp(-_distance_from(solid) / 15), 3)
+        right, down = (cv2.Sobel(across, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
+        return x * cos - y * sin, across, np.arctan2(right, -down)
 
     def _texture(self, length: float, thickness: float) -> np.ndarray:
         """Fibres so many pixels long and thick, float32, of unit deviation."""
         flat = np.pad(self.rng.standard_normal((256, 512), np.float32), 99, mode="wrap")
-        noise = cv2.GaussianBlur(flat, (0, 0), length, sigmaY=thickness)[99:-99, 99:-99]
+        noise = _blur(flat, length, thickness)[99:-99, 99:-99]
         crimped = self.across + 1.2 * np.sin(self.along / 7 + 2 * self._noise(60))
         return cv2.remap(
             noise / noise.std(), self.along, crimped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
@@ -247,37 +191,32 @@ class _Specimen:
         eosin = 0.36 - 0.2 * loose + 0.06 * bundles + (0.1 - 0.03 * loose) * fibres
         eosin += 0.05 * self._noise(5)
         gaps = self._texture(12, 1.2) + 0.6 * self._noise(120)
-        torn = (gaps > np.quantile(gaps, 1 - self.tissue.clefts)).astype(np.float32)
-        left = 1 - cv2.GaussianBlur(torn, (0, 0), 0.7)
+        left = 1 - _blur(gaps > np.quantile(gaps, 1 - self.tissue.clefts), 0.7)
         stains = np.stack([haematoxylin * left, eosin * left], axis=2)
         return np.clip(stains / STEP, 0, 255).astype(np.uint8)
 
-    def _lay(
-        self, where: np.ndarray, haematoxylin: np.ndarray | float, eosin: np.ndarray | float
-    ) -> None:
-        """Replace the stains there, with a soft edge."""
-        share = cv2.GaussianBlur(where.astype(np.float32), (0, 0), 0.8)
-        for channel, amount in enumerate((haematoxylin, eosin)):
+    def _lay(self, where: np.ndarray, *amounts: np.ndarray | float) -> None:
+        """Put so much haematoxylin and eosin there, with a soft edge, in place of what there is."""
+        share = _blur(where, 0.8)
+        for channel, amount in enumerate(amounts):
             old = self.stains[..., channel]
             self.stains[..., channel] = old + share * (np.clip(amount / STEP, 0, 255) - old)
 
     def _draw_fat(self) -> None:
-        cells = self.fat.astype(np.float32)
-        edge = cv2.morphologyEx(cells, cv2.MORPH_GRADIENT, NEIGHBOURS) > 0
+        cells = self.fat > 0
         # Corners are round.
-        inside = cv2.GaussianBlur((~edge).astype(np.float32), (0, 0), 2.5) > 0.64
-        self._lay(cells > 0, 0.06, 0.24)
-        self._lay((cells > 0) & inside, 0.01, 0.015)
+        inside = _blur(~_edges(self.fat), 2.5) > 0.64
+        self._lay(cells, 0.06, 0.24)
+        self._lay(cells & inside, 0.01, 0.015)
 
     def _draw_nests(self) -> None:
         if not self.nests.any():
             return
-        rim = cv2.morphologyEx(self.nests.astype(np.uint8), cv2.MORPH_GRADIENT, NEIGHBOURS) > 0
         self._lay(self.nests, 0.2 + 0.06 * self._noise(6), 0.3 + 0.08 * self._noise(14))
-        self._lay(rim & (self._noise(50) > -0.2), 0.04, 0.08)
+        self._lay(_edges(self.nests) & (self._noise(50) > -0.2), 0.04, 0.08)
         self._lay(self.nests & (self._noise(9) > 1.5), 0.05, 0.08)
         area = self.tissue.nuclear_area_um2 / UM_PER_PIXEL**2
-        cells = self._grid(math.sqrt(area / self.tissue.crowding / 0.87), 0.25)
+        cells = self._grid(math.sqrt(area / CROWDING / 0.87), 0.25)
         cells = cells[self._at(cells, self.nests & (self._noise(25) > -1.3))]
         turn = self._at(cells, self.angle) + self.rng.normal(0, 0.7, len(cells))
         self._draw_nuclei(cells, turn, 1.35)
@@ -292,12 +231,11 @@ class _Specimen:
     def _draw_glands(self) -> None:
         if not self.lumina.any():
             return
-        away = cv2.distanceTransform((~self.lumina).astype(np.uint8), cv2.DIST_L2, 5)
+        away = _distance_from(self.lumina)
         depth = 7 + 1.2 * self._noise(30)
         self._lay(away < depth + 2 + self._noise(20), 0.09, 0.1)
         self._lay(away < depth, 0.44 + 0.08 * self._noise(6), 0.2)
-        secretion = np.maximum(0.02, 0.1 * (self._noise(14) - 1))
-        self._lay(self.lumina, 0.01, secretion)
+        self._lay(self.lumina, 0.01, np.maximum(0.02, 0.1 * (self._noise(14) - 1)))
         # Two layers of nuclei, upright on the basement membrane: so far out, so far apart.
         for layer, spacing in ((3, 4), (6, 6)):
             inside = (away < layer).astype(np.uint8)
@@ -326,14 +264,13 @@ class _Specimen:
     ) -> None:
         """Draw nuclei: of carcinoma, or regular ones of a normal area in square micrometres."""
         rng, n = self.rng, len(centres)
-        varied = self.tissue.pleomorphism if normal is None else 0.15
+        varied = PLEOMORPHIC if normal is None else REGULAR
         area = normal or self.tissue.nuclear_area_um2
         radius = np.sqrt(area * rng.lognormal(0, 0.15 + 0.5 * varied, n) / np.pi) / UM_PER_PIXEL
         stretch = np.sqrt(elongation * rng.lognormal(0, 0.1 + 0.2 * varied, n))
         around = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-        lumps = 1 + 0.3 * varied * rng.normal(0, 1, (n, 1)) * np.cos(
-            3 * around + rng.uniform(0, 2 * np.pi, (n, 1))
-        )
+        lumps = 0.3 * varied * rng.normal(0, 1, (n, 1))
+        lumps = 1 + lumps * np.cos(3 * around + rng.uniform(0, 2 * np.pi, (n, 1)))
         x = (radius * stretch)[:, None] * np.cos(around) * lumps
         y = (radius / stretch)[:, None] * np.sin(around) * lumps
         cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
@@ -343,6 +280,18 @@ class _Specimen:
         amounts = np.clip(rng.normal(0.53, 0.1 + 0.15 * varied, n), 0.25, 1.3) / STEP
         for outline, amount in zip(outlines, amounts.tolist(), strict=True):
             cv2.fillConvexPoly(self.stains, outline, (amount, 0.23 / STEP), cv2.LINE_AA, 4)
+
+
+def _blur(image: np.ndarray, sigma: float, sigma_down: float = 0) -> np.ndarray:
+    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, sigmaY=sigma_down)
+
+
+def _distance_from(region: np.ndarray) -> np.ndarray:
+    return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 5)
+
+
+def _edges(regions: np.ndarray) -> np.ndarray:
+    return cv2.morphologyEx(regions.astype(np.float32), cv2.MORPH_GRADIENT, NEIGHBOURS) > 0
 
 
 def _line(image: np.ndarray, start: np.ndarray, end: np.ndarray, width: float) -> None:

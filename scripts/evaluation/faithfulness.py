@@ -19,7 +19,7 @@ from rich.progress import track
 
 from handler.images import Field
 from handler.model import Model
-from scripts.evaluation.figures import draw_images, interval
+from scripts.evaluation.figures import draw_images, with_interval
 from scripts.evaluation.held_out import HeldOut
 from scripts.training.breakhis import UM_PER_PIXEL
 from scripts.training.out_of_fold import OutOfFoldPredictions
@@ -52,10 +52,7 @@ def faithfulness(fields: list[HeldOut], predictions: OutOfFoldPredictions) -> di
     drawn = draw_images(predictions)
     result: dict[str, Any] = {"fields": len(fields), "share": list(SHARES)}
     result |= {name: values.mean(axis=0).tolist() for name, values in table.items()}
-    for name, gain in gains.items():
-        spread = interval([gain[sample].mean() for sample in drawn])
-        result[name] = {"value": float(gain.mean()), "interval": spread}
-    return result
+    return result | {name: with_interval(gain, drawn) for name, gain in gains.items()}
 
 
 def curves(model: Model, pixels: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:

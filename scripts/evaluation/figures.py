@@ -58,45 +58,38 @@ def figures(
         ``image`` and ``patient``: counts, and for each measure ``value``, ``interval``
         and ``repetitions``, its value in each of them.
     """
-    members = predictions.members()
-    of_class = np.array([predictions.malignant[own[0]] for own in members])
-    mean_decision = _means(predictions.decisions, members)
-    mean_probability = _means(probabilities, members)
+    members, of_class = predictions.members(), predictions.class_of_patients()
     # Patient recognition rate: the mean over patients of the share of their images that
     # are classified rightly. Reference: Spanhol et al., IEEE TBME 2016, section IV.
-    recognised = _means((predictions.decisions >= rule.threshold) == predictions.malignant, members)
-
-    def by_image(of: np.ndarray, repetition: int) -> dict[str, float]:
-        own = np.concatenate([members[i] for i in of])
-        return measure(
-            predictions.decisions[repetition, own],
-            probabilities[repetition, own],
-            predictions.malignant[own],
-            rule,
-        )
-
-    def by_patient(of: np.ndarray, repetition: int) -> dict[str, float]:
-        measured = measure(
-            mean_decision[repetition, of], mean_probability[repetition, of], of_class[of], rule
-        )
-        return {**measured, "recognition_rate": float(recognised[repetition, of].mean())}
-
-    drawn = draw_patients(of_class)
-    repetitions = range(len(predictions.decisions))
+    called = predictions.decisions >= rule.threshold
+    recognised = predictions.by_patient(called == predictions.malignant)
+    decisions, chances = map(predictions.by_patient, (predictions.decisions, probabilities))
+    by_image = [
+        [
+            measure(d[of], p[of], predictions.malignant[of], rule)
+            for d, p in zip(predictions.decisions, probabilities, strict=True)
+        ]
+        for of in [np.concatenate(members), *draw_images(predictions)]
+    ]
+    by_patient = [
+        [
+            measure(d[of], p[of], of_class[of], rule) | {"recognition_rate": float(r[of].mean())}
+            for d, p, r in zip(decisions, chances, recognised, strict=True)
+        ]
+        for of in [np.arange(len(members)), *draw_patients(of_class)]
+    ]
     result: dict[str, dict[str, Any]] = {}
     for level, measured, classes in (
         ("image", by_image, predictions.malignant),
         ("patient", by_patient, of_class),
     ):
-        each = [measured(np.arange(len(members)), r) for r in repetitions]
-        spread = [[measured(sample, r) for r in repetitions] for sample in drawn]
         result[level] = {"benign": int((~classes).sum()), "malignant": int(classes.sum())}
-        for name in each[0]:
-            means = [float(np.mean([m[name] for m in sample])) for sample in spread]
+        for name in measured[0][0]:
+            each, *drawn = np.array([[m[name] for m in sample] for sample in measured])
             result[level][name] = {
-                "value": float(np.mean([m[name] for m in each])),
-                "interval": interval(means),
-                "repetitions": [m[name] for m in each],
+                "value": float(each.mean()),
+                "interval": interval(np.mean(drawn, axis=1)),
+                "repetitions": each.tolist(),
             }
     return result
 
@@ -143,14 +136,10 @@ def by_tumour_type(
         own = predictions.only(predictions.tumour_types == tumour_type)
         right = ((own.decisions >= rule.threshold) == own.malignant).mean(axis=0)
         n_patients = len(own.members())
-        accuracy: dict[str, Any] = {"value": float(right.mean())}
-        if n_patients > 1:
-            accuracy["interval"] = interval([right[drawn].mean() for drawn in draw_images(own)])
-        result[tumour_type] = {
-            "images": len(right),
-            "patients": n_patients,
-            "accuracy": accuracy,
-        }
+        accuracy = with_interval(right, draw_images(own))
+        if n_patients == 1:
+            del accuracy["interval"]
+        result[tumour_type] = {"images": len(right), "patients": n_patients, "accuracy": accuracy}
     return result
 
 
@@ -174,14 +163,19 @@ def draw_patients(of_class: np.ndarray) -> list[np.ndarray]:
 
 def draw_images(predictions: OutOfFoldPredictions) -> list[np.ndarray]:
     """Draw patients as `draw_patients` does, and return the indices of all their images."""
-    members = predictions.members()
-    of_class = np.array([predictions.malignant[own[0]] for own in members])
-    return [np.concatenate([members[i] for i in patients]) for patients in draw_patients(of_class)]
+    members, drawn = predictions.members(), draw_patients(predictions.class_of_patients())
+    return [np.concatenate([members[i] for i in patients]) for patients in drawn]
 
 
-def interval(values: Sequence[float]) -> list[float]:
+def interval(values: Sequence[float] | np.ndarray) -> list[float]:
     """Return the middle 95 % of bootstrapped values."""
-    return [float(limit) for limit in np.percentile(values, (2.5, 97.5))]
+    return np.percentile(values, (2.5, 97.5)).tolist()
+
+
+def with_interval(values: np.ndarray, drawn: list[np.ndarray]) -> dict[str, Any]:
+    """Return the mean of values, shape (n,), and the interval of its means over what is drawn."""
+    means = [values[of].mean() for of in drawn]
+    return {"value": float(values.mean()), "interval": interval(means)}
 
 
 def measure(
@@ -220,9 +214,14 @@ def calibration_error(probabilities: np.ndarray, malignant: np.ndarray) -> float
     Reference: Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using
     Bayesian binning", AAAI 2015.
     """
-    bins = np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
+    bins = bins_of(probabilities)
     excess = np.bincount(bins, probabilities - malignant, N_BINS)
     return float(np.abs(excess).sum() / len(bins))
+
+
+def bins_of(probabilities: np.ndarray) -> np.ndarray:
+    """Return the bin of each probability, 0 to N_BINS - 1."""
+    return np.minimum((probabilities * N_BINS).astype(int), N_BINS - 1)
 
 
 def calibration_noise(probabilities: np.ndarray) -> float:
@@ -230,8 +229,3 @@ def calibration_noise(probabilities: np.ndarray) -> float:
     rng = np.random.default_rng(0)
     draws = [rng.random(len(probabilities)) < probabilities for _ in range(N_BOOTSTRAP)]
     return float(np.mean([calibration_error(probabilities, malignant) for malignant in draws]))
-
-
-def _means(table: np.ndarray, members: list[np.ndarray]) -> np.ndarray:
-    """Means over each patient's images, shape (repetitions, patients)."""
-    return np.stack([table[:, own].mean(axis=1) for own in members], axis=1)

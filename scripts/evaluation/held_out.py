@@ -15,12 +15,11 @@ from handler.svm import Svm
 from handler.torch_engine import TorchEngine
 from scripts.errors import NoCheckpoints
 from scripts.paths import OUT_OF_FOLD
-from scripts.training.activation_ranges import activation_ranges
+from scripts.training.bounds import activation_ranges, reference_features
 from scripts.training.breakhis import BreakHis, FieldImage, read
 from scripts.training.crossval import FITS, MAGNIFICATION, fold_name, open_fold
 from scripts.training.out_of_fold import OutOfFoldPredictions
 from scripts.training.recipe import Recipe
-from scripts.training.reference_features import reference_features
 
 
 class HeldOut(NamedTuple):
@@ -31,6 +30,7 @@ class HeldOut(NamedTuple):
 
     model: Model
     fast: Model
+    patient: str
     pixels: np.ndarray
     answer: Prediction
     fast_answer: Prediction
@@ -81,7 +81,7 @@ def held_out_fields(
                 f"The models in {work} do not decide as {OUT_OF_FOLD} says. "
                 "Run scripts.train again."
             )
-        fields.append(HeldOut(model, fast, field.pixels, answer, fast_answer))
+        fields.append(HeldOut(model, fast, chosen.patients[i], field.pixels, answer, fast_answer))
     return fields
 
 
@@ -109,18 +109,9 @@ def fold_models(
     manifest = {**manifest, "tissue_limits": vars(limits)}
     identity = ModelId(manifest["name"], manifest["version"], checkpoint.name)
     svm = Svm(classifier.shipped())
+    rest: dict[str, Any] = {"evaluation": {}, "card": "", "plots": {}}
     reference, fast = (
-        Model(
-            identity,
-            manifest,
-            engine,
-            svm,
-            references,
-            magnification=magnification,
-            evaluation={},
-            card="",
-            plots={},
-        )
+        Model(identity, manifest, engine, svm, references, magnification=magnification, **rest)
         for engine in (TorchEngine(trunk), OpenVinoEngine(trunk.weights(), size, 2, maxima))
     )
     return reference, fast

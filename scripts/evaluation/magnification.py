@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.evaluation.figures import draw_patients, interval
+from scripts.evaluation.figures import draw_patients, with_interval
 from scripts.training.magnification import OutOfFoldKinds
 
 
@@ -31,19 +31,12 @@ def magnification_figures(kinds: OutOfFoldKinds) -> dict[str, Any]:
         share = stopped[:, own].mean(axis=0)
         by_patient = np.array([share[of].mean() for of in members])
         drawn = draw_patients(np.zeros(len(members), bool))
+        drawn_images = [np.concatenate([members[i] for i in of]) for of in drawn]
         result[f"{magnification}X"] = {
             "images": len(share),
             "patients": len(members),
-            "stopped": {
-                "value": float(share.mean()),
-                "interval": interval(
-                    [share[np.concatenate([members[i] for i in of])].mean() for of in drawn]
-                ),
-            },
-            "patients_stopped": {
-                "value": float(by_patient.mean()),
-                "interval": interval([by_patient[of].mean() for of in drawn]),
-            },
+            "stopped": with_interval(share, drawn_images),
+            "patients_stopped": with_interval(by_patient, drawn),
             "named": float(named[:, own][stopped[:, own]].mean()) if share.any() else None,
         }
     copies = ~kinds.originals & (kinds.magnifications == 40)

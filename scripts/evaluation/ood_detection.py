@@ -1,6 +1,6 @@
 """How many unknown pictures get no verdict or a warning, and how many real fields do."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -8,11 +8,11 @@ from scipy.stats import binomtest
 
 from handler.images import Field
 from handler.model import Include, Model
+from handler.prediction import Prediction
 from handler.tissue import distances
 from scripts.evaluation.figures import area_under_roc
 from scripts.evaluation.held_out import HeldOut
 from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
-from scripts.training.out_of_fold import OutOfFoldPredictions
 
 # Passed through the trunk at a time.
 BATCH = 16
@@ -20,33 +20,7 @@ BATCH = 16
 SHAPE = "unusual_size"
 
 
-class Fold(NamedTuple):
-    """A fold's model with the reference engine and with the 8-bit one, and held-out 40X fields."""
-
-    model: Model
-    fast: Model
-    fields: list[np.ndarray]
-    patients: list[str]
-
-
-class Outcomes(NamedTuple):
-    """What became of n pictures; each an ndarray of shape (n,).
-
-    Attributes
-    ----------
-    distance : ndarray of float
-        As a share of the model's limit.
-    rejected : ndarray of bool
-    flagged : ndarray of bool
-        Rejected, or warned of.
-    """
-
-    distance: np.ndarray
-    rejected: np.ndarray
-    flagged: np.ndarray
-
-
-def ood_detection(folds: list[Fold]) -> dict[str, Any]:
+def ood_detection(fields: list[HeldOut]) -> dict[str, Any]:
     """Measure the checks on held-out fields and on pictures of other things.
 
     Every fold's model, with the limits that its training patients set, sees its own
@@ -64,74 +38,68 @@ def ood_detection(folds: list[Fold]) -> dict[str, Any]:
         A distance is its 5 %, 50 % and 95 % quantile, as a share of the limit.
     """
     others = ood_pictures()
-    seen: dict[str, list[tuple[Outcomes, Outcomes]]] = {}
-    for fold in track(folds, "Rejection  "):
-        changed = {name: [change(p) for p in fold.fields] for name, change in CHANGES.items()}
-        for kind, pictures in {"real": fold.fields, **others, **changed}.items():
-            both = outcomes(fold.model, pictures), outcomes(fold.fast, pictures)
+    patients: list[str] = []
+    seen: dict[str, list[np.ndarray]] = {}
+    folds = dict.fromkeys((field.model, field.fast) for field in fields)
+    for model, fast in track(folds, "Rejection  "):
+        own = [field for field in fields if field.model is model]
+        patients += [field.patient for field in own]
+        real = [field.pixels for field in own]
+        changed = {name: list(map(change, real)) for name, change in CHANGES.items()}
+        for kind, pictures in {"real": real, **others, **changed}.items():
+            both = np.array([_outcomes(engine, pictures) for engine in (model, fast)])
             seen.setdefault(kind, []).append(both)
-    pooled = {
-        kind: tuple(
-            Outcomes(*map(np.concatenate, zip(*engine, strict=True)))
-            for engine in zip(*parts, strict=True)
-        )
-        for kind, parts in seen.items()
-    }
-    real, real_8_bit = pooled.pop("real")
-    far = np.concatenate([reference.distance for reference, _ in pooled.values()])
-    patients = np.concatenate([fold.patients for fold in folds])
+    # By kind, of shape (2 engines, 3 outcomes, pictures of all folds).
+    pooled = {kind: np.concatenate(parts, axis=2) for kind, parts in seen.items()}
+    of_fields = pooled.pop("real")
+    near = of_fields[0, 0]
+    far = np.concatenate([outcomes[0, 0] for outcomes in pooled.values()])
     return {
-        "real": _real(real, real_8_bit, patients),
-        "distance": _quantiles(real.distance),
-        "auroc": _auroc(real.distance, far),
+        "real": _real(of_fields[:, 1:].astype(bool), np.array(patients)),
+        "distance": _quantiles(near),
+        "auroc": _auroc(near, far),
         "negatives": {
             kind: {
-                "pictures": len(reference.distance),
-                "auroc": _auroc(real.distance, reference.distance),
-                "distance": _quantiles(reference.distance),
-                "rejected": float(reference.rejected.mean()),
-                "flagged": float(reference.flagged.mean()),
-                "rejected_8_bit": float(fast.rejected.mean()),
-                "flagged_8_bit": float(fast.flagged.mean()),
+                "pictures": len(distance),
+                "auroc": _auroc(near, distance),
+                "distance": _quantiles(distance),
+                "rejected": float(rejected.mean()),
+                "flagged": float(flagged.mean()),
+                "rejected_8_bit": float(rejected_8_bit.mean()),
+                "flagged_8_bit": float(flagged_8_bit.mean()),
             }
-            for kind, (reference, fast) in pooled.items()
+            for kind, (
+                (distance, rejected, flagged),
+                (_, rejected_8_bit, flagged_8_bit),
+            ) in pooled.items()
         },
     }
 
 
-def by_fold(fields: list[HeldOut], predictions: OutOfFoldPredictions) -> list[Fold]:
-    """Sort the fields by the fold that held them out; `predictions` are the same, in this order."""
-    folds: dict[str, Fold] = {}
-    for field, patient in zip(fields, predictions.patients.tolist(), strict=True):
-        name = field.model.identity.sha256
-        fold = folds.setdefault(name, Fold(field.model, field.fast, [], []))
-        fold.fields.append(field.pixels)
-        fold.patients.append(patient)
-    return list(folds.values())
+def _outcomes(model: Model, pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Classify n pictures, uint8 RGB of any shape, and say what became of them.
 
-
-def outcomes(model: Model, pictures: list[np.ndarray]) -> Outcomes:
-    """Classify pictures, uint8 RGB of any shape, and say what became of them."""
-    answers = [
-        answer
-        for start in range(0, len(pictures), BATCH)
-        for answer in model.classify(
-            [Field(pixels) for pixels in pictures[start : start + BATCH]],
-            [Include(features=True)] * len(pictures[start : start + BATCH]),
-        )
-    ]
+    Returns
+    -------
+    list of 3 ndarray, shape (n,)
+        The distance, as a share of the model's limit; which are rejected; which are rejected or
+        warned of.
+    """
+    answers: list[Prediction] = []
+    for start in range(0, len(pictures), BATCH):
+        fields = [Field(pixels) for pixels in pictures[start : start + BATCH]]
+        answers += model.classify(fields, [Include(features=True)] * len(fields))
     vectors = np.array([answer.features for answer in answers])
-    return Outcomes(
+    return [
         distances(vectors, model.reference_features) / model.tissue_limits.max_distance,
         np.array([answer.verdict == "rejected" for answer in answers]),
         np.array([any(w.code != SHAPE for w in answer.warnings) for answer in answers]),
-    )
+    ]
 
 
-def _real(reference: Outcomes, fast: Outcomes, patients: np.ndarray) -> dict[str, Any]:
+def _real(hits: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
     result: dict[str, Any] = {"images": len(patients), "patients": len(set(patients))}
-    for name in ("rejected", "flagged"):
-        hit, hit_8_bit = getattr(reference, name), getattr(fast, name)
+    for name, hit, hit_8_bit in zip(("rejected", "flagged"), *hits, strict=True):
         for level, everyone in (("images", np.arange(len(patients))), ("patients", patients)):
             n = len(set(everyone))
             count = len(set(everyone[hit]))

@@ -5,6 +5,7 @@ made of real fields: stained otherwise, or out of focus.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -32,10 +33,7 @@ PHOTOGRAPHS = {
         *("hubble_deep_field.jpg", "moon.png", "rocket.jpg"),
     ),
     ("gradio", "gradio/media_assets/images"): (
-        "cheetah.jpg",
-        "groot.jpeg",
-        "lion.jpg",
-        "tower.jpg",
+        *("cheetah.jpg", "groot.jpeg", "lion.jpg", "tower.jpg"),
     ),
     ("matplotlib", "matplotlib/mpl-data/sample_data"): ("grace_hopper.jpg",),
 }
@@ -52,21 +50,21 @@ def ood_pictures() -> dict[str, list[Pixels]]:
     dict of str to list of ndarray of uint8, shape (height, width, 3)
         By kind; the same at each call.
     """
-    photographs = shipped(PHOTOGRAPHS)
+    photographs, noise = _shipped(PHOTOGRAPHS), _drawn(_noise)
     return {
         "photographs": photographs,
-        "photographs in pink and violet": [_tinted(p) for p in photographs],
-        "other stains and microscopes": shipped(OTHER_SUBJECTS),
-        "text": _drawn(_page) + shipped(PAGES),
+        "photographs in pink and violet": list(map(_tinted, photographs)),
+        "other stains and microscopes": _shipped(OTHER_SUBJECTS),
+        "text": _drawn(_page) + _shipped(PAGES),
         "charts and shapes": _drawn(_shapes),
         "single colours and gradients": _drawn(_gradient),
         "blank glass": _drawn(_glass),
-        "noise": _drawn(_noise),
-        "noise in pink and violet": [_tinted(p) for p in _drawn(_noise)],
+        "noise": noise,
+        "noise in pink and violet": list(map(_tinted, noise)),
     }
 
 
-def shipped(names: Mapping[tuple[str, str], tuple[str, ...]]) -> list[Pixels]:
+def _shipped(names: Mapping[tuple[str, str], tuple[str, ...]]) -> list[Pixels]:
     """Read pictures out of installed packages, by package, folder and file name."""
     return [
         read_field(Path(str(distribution(package).locate_file(folder)), file).read_bytes()).pixels
@@ -82,10 +80,7 @@ def _drawn(draw: Callable[[np.random.Generator], Pixels]) -> list[Pixels]:
 def _tinted(pixels: Pixels) -> Pixels:
     """Give dark places the colour of haematoxylin, middle ones that of eosin."""
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    table = [
-        np.interp(np.arange(256), (0, 128, 255), channel)
-        for channel in zip(*VIOLET_TO_WHITE, strict=True)
-    ]
+    table = [np.interp(np.arange(256), (0, 128, 255), c) for c in np.transpose(VIOLET_TO_WHITE)]
     return np.stack(table, axis=1).astype(np.uint8)[grey]
 
 
@@ -150,40 +145,34 @@ def _noise(rng: np.random.Generator) -> Pixels:
     return np.broadcast_to(np.clip(noise, 0, 255), (HEIGHT, WIDTH, 3)).astype(np.uint8)
 
 
-def _stained(to_rgb: np.ndarray) -> Callable[[Pixels], Pixels]:
+def _stained(pixels: Pixels, to_rgb: np.ndarray) -> Pixels:
     """Take haematoxylin and eosin apart, and show other stains, stronger, in their places.
 
     Reference: Ruifrok, Johnston, "Quantification of histochemical staining by color
     deconvolution", Anal. Quant. Cytol. Histol. 23, 2001; the stains are scikit-image's.
     """
-
-    def stain(pixels: Pixels) -> Pixels:
-        glass = np.percentile(pixels, 98, axis=(0, 1))
-        amounts = color.separate_stains(np.minimum(pixels / glass, 1), color.hed_from_rgb)
-        amounts[..., 2] = 0
-        return (glass * color.combine_stains(1.5 * amounts, to_rgb) + 0.5).astype(np.uint8)
-
-    return stain
+    glass = np.percentile(pixels, 98, axis=(0, 1))
+    amounts = color.separate_stains(np.minimum(pixels / glass, 1), color.hed_from_rgb)
+    amounts[..., 2] = 0
+    return (glass * color.combine_stains(1.5 * amounts, to_rgb) + 0.5).astype(np.uint8)
 
 
-def _blurred(um: float) -> Callable[[Pixels], Pixels]:
-    return lambda pixels: cv2.GaussianBlur(pixels, (0, 0), um / UM_PER_PIXEL[40])
-
-
-def _grey(pixels: Pixels) -> Pixels:
-    return cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+def _blurred(pixels: Pixels, um: float) -> Pixels:
+    return cv2.GaussianBlur(pixels, (0, 0), um / UM_PER_PIXEL[40])
 
 
 # What is made of a real 40X field, by its kind.
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
-    "haematoxylin and DAB": _stained(color.rgb_from_hdx),
-    "methyl blue and Ponceau fuchsin": _stained(color.rgb_from_bpx),
-    "methylene blue and eosin": _stained(color.rgb_from_bex),
-    "haematoxylin and PAS": _stained(color.rgb_from_hpx),
-    "Feulgen and light green": _stained(color.rgb_from_fgx),
-    "grey": _grey,
+    "haematoxylin and DAB": partial(_stained, to_rgb=color.rgb_from_hdx),
+    "methyl blue and Ponceau fuchsin": partial(_stained, to_rgb=color.rgb_from_bpx),
+    "methylene blue and eosin": partial(_stained, to_rgb=color.rgb_from_bex),
+    "haematoxylin and PAS": partial(_stained, to_rgb=color.rgb_from_hpx),
+    "Feulgen and light green": partial(_stained, to_rgb=color.rgb_from_fgx),
+    "grey": lambda pixels: cv2.cvtColor(
+        cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB
+    ),
     "inverted": lambda pixels: 255 - pixels,
-    "out of focus, sigma 2 um": _blurred(2),
-    "out of focus, sigma 4 um": _blurred(4),
-    "out of focus, sigma 8 um": _blurred(8),
+    "out of focus, sigma 2 um": partial(_blurred, um=2),
+    "out of focus, sigma 4 um": partial(_blurred, um=4),
+    "out of focus, sigma 8 um": partial(_blurred, um=8),
 }

@@ -1,4 +1,4 @@
-"""What becomes of the verdicts when a picture is taken or stored a little differently."""
+"""What becomes of the verdicts when a picture, or the arithmetic, is a little different."""
 
 import io
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from PIL import Image
 from rich.progress import track
 
 from handler.images import Field, resize
+from handler.prediction import Prediction
 from scripts.evaluation.figures import area_under_roc, draw_images, interval
 from scripts.evaluation.held_out import HeldOut
 from scripts.training.augment import STAINS
@@ -83,7 +84,6 @@ def robustness(
     for name, perturb in track(PERTURBATIONS.items(), "Robustness "):
         answers_after = [f.model.classify([Field(perturb(f.pixels))])[0] for f in fields]
         after = np.array([answer.decision for answer in answers_after])
-        pairs = list(zip(answers, answers_after, strict=True))
 
         def change(of: np.ndarray, after: np.ndarray = after) -> float:
             malignant = predictions.malignant[of]
@@ -95,7 +95,38 @@ def robustness(
                 "value": change(np.arange(len(after))),
                 "interval": interval([change(sample) for sample in drawn]),
             },
-            "labels_changed": float(np.mean([a.label != b.label for a, b in pairs])),
-            "verdicts_changed": float(np.mean([a.verdict != b.verdict for a, b in pairs])),
+            **_changed(answers, answers_after),
         }
     return result
+
+
+def engine_agreement(fields: list[HeldOut]) -> dict[str, Any]:
+    """Compare the answers of the 8-bit engine with those of the reference engine.
+
+    Returns
+    -------
+    dict
+        ``feature_error`` (length of the difference, over that of the reference's features)
+        and ``decision_difference``, each with ``median`` and ``largest``; the shares
+        ``labels_changed`` and ``verdicts_changed``.
+    """
+    answers, fast = [f.answer for f in fields], [f.fast_answer for f in fields]
+    expected, seen = (np.array([a.features for a in of]) for of in (answers, fast))
+    error = np.linalg.norm(seen - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    difference = np.abs([a.decision - b.decision for a, b in zip(answers, fast, strict=True)])
+    spread = {"feature_error": error, "decision_difference": difference}
+    return {
+        "fields": len(fields),
+        **{
+            n: {"median": float(np.median(v)), "largest": float(v.max())} for n, v in spread.items()
+        },
+        **_changed(answers, fast),
+    }
+
+
+def _changed(before: list[Prediction], after: list[Prediction]) -> dict[str, float]:
+    pairs = list(zip(before, after, strict=True))
+    return {
+        "labels_changed": float(np.mean([a.label != b.label for a, b in pairs])),
+        "verdicts_changed": float(np.mean([a.verdict != b.verdict for a, b in pairs])),
+    }

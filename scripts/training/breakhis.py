@@ -6,7 +6,7 @@ doi:10.1109/TBME.2015.2496264.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,18 +33,8 @@ TUMOUR_TYPES = {
     **{"MC": "mucinous carcinoma", "PC": "papillary carcinoma"},
 }
 
-# Validation slides of the 4-class 40X task of the eva benchmark (kaiko), which
-# gives 1,132 training and 339 validation images of the full set.
-EVA_TYPES = ("TA", "MC", "F", "DC")
-EVA_VALIDATION_SLIDES = frozenset(
-    (
-        *("18842D", "19979", "15275", "15792", "16875", "3909", "5287"),
-        *("16716", "2773", "5695", "16184CD", "23060CD", "21998CD", "21998EF"),
-    )
-)
 
-
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class FieldImage:
     """One photograph of the data set, as its file name tells.
 
@@ -75,16 +65,11 @@ class FieldImage:
         match = BREAKHIS_NAME.fullmatch(path.name)
         if match is None or match["type"] not in TUMOUR_TYPES:
             return None
-        if int(match["magnification"]) not in UM_PER_PIXEL:
+        magnification, patient = int(match["magnification"]), match["accession"]
+        if magnification not in UM_PER_PIXEL:
             return None
-        return cls(
-            path,
-            match["malignancy"] == "M",
-            match["type"],
-            match["accession"],
-            match["accession"] + match["part"],
-            int(match["magnification"]),
-        )
+        is_malignant, slide = match["malignancy"] == "M", patient + match["part"]
+        return cls(path, is_malignant, match["type"], patient, slide, magnification)
 
 
 class BreakHis:
@@ -109,7 +94,6 @@ class BreakHis:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
         pictures = sorted(
             p for p in root.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg")
         )
@@ -129,29 +113,26 @@ class BreakHis:
 
     def problems(self) -> list[str]:
         """Name what is missing or odd, compared with the full set; empty if nothing is."""
-        found = [
-            f"{magnification}X: {have[0]} benign and {have[1]} malignant images, "
-            f"the full set has {EXPECTED_COUNTS[magnification][0]} and "
-            f"{EXPECTED_COUNTS[magnification][1]}"
-            for magnification, have in self.counts().items()
-            if have != EXPECTED_COUNTS[magnification]
-        ]
-        classes = defaultdict(set)
+        classes, types = defaultdict(set), defaultdict(set)
         for image in self.images:
             classes[image.patient].add(image.malignant)
-        found += [
-            f"patient {p} has images of both classes" for p, c in classes.items() if len(c) > 1
-        ]
-        types = defaultdict(set)
-        for image in self.images:
             types[image.slide].add(image.tumour_type)
-        found += [
-            f"slide {slide} is filed under {' and '.join(sorted(t))}"
-            for slide, t in types.items()
-            if len(t) > 1
+        wanted = EXPECTED_COUNTS
+        return [
+            *(
+                f"{m}X: {have[0]} benign and {have[1]} malignant images, "
+                f"the full set has {wanted[m][0]} and {wanted[m][1]}"
+                for m, have in self.counts().items()
+                if have != wanted[m]
+            ),
+            *(f"patient {p} has images of both classes" for p, c in classes.items() if len(c) > 1),
+            *(
+                f"slide {slide} is filed under {' and '.join(sorted(t))}"
+                for slide, t in types.items()
+                if len(t) > 1
+            ),
+            *(f"{path} is not named as in BreakHis" for path in self.odd),
         ]
-        found += [f"{path} is not named as in BreakHis" for path in self.odd]
-        return found
 
 
 @dataclass(frozen=True)
@@ -200,25 +181,6 @@ def read(image: FieldImage, width: int, height: int) -> Sample:
     )
 
 
-@dataclass
-class PatientGroup:
-    """The fields of one patient at one magnification."""
-
-    malignant: bool
-    fields: list[np.ndarray]
-
-
-def group_by_patient(samples: list[Sample]) -> dict[tuple[str, int], PatientGroup]:
-    """Group samples by patient and magnification."""
-    groups: dict[tuple[str, int], PatientGroup] = {}
-    for sample in samples:
-        key = (sample.image.patient, sample.image.magnification)
-        groups.setdefault(key, PatientGroup(sample.image.malignant, [])).fields.append(
-            sample.pixels
-        )
-    return groups
-
-
 def patient_folds(images: Sequence[FieldImage], n_folds: int, seed: int) -> dict[str, int]:
     """Deal the patients into folds, stratified by class and by having a 40X image.
 
@@ -244,38 +206,3 @@ def patient_folds(images: Sequence[FieldImage], n_folds: int, seed: int) -> dict
         for i, patient in enumerate(rng.permutation(sorted(strata[stratum]))):
             folds[str(patient)] = int(start + i) % n_folds
     return folds
-
-
-def official_fold(table: Path) -> tuple[set[str], set[str]]:
-    """Read one of the authors' folds (``dsfold1.txt`` to ``dsfold5.txt``).
-
-    They split by slide; slide 13412 is on both sides in three of them.
-
-    Parameters
-    ----------
-    table : Path
-        Rows of ``file name|magnification|fold|train or test``.
-
-    Returns
-    -------
-    train, test : set of str
-        File names as in the official archive.
-    """
-    sides: dict[str, set[str]] = {"train": set(), "test": set()}
-    for line in table.read_text("utf-8").splitlines():
-        name, _, _, side = line.strip().split("|")
-        sides[side].add(name)
-    return sides["train"], sides["test"]
-
-
-def eva_split(images: Iterable[FieldImage]) -> tuple[list[FieldImage], list[FieldImage]]:
-    """Split the 40X images of four tumour types as the eva benchmark does.
-
-    Returns
-    -------
-    train, validation : list of FieldImage
-        1,132 and 339 images of the full set.
-    """
-    used = [i for i in images if i.magnification == 40 and i.tumour_type in EVA_TYPES]
-    validation = [i for i in used if i.slide in EVA_VALIDATION_SLIDES]
-    return [i for i in used if i.slide not in EVA_VALIDATION_SLIDES], validation

@@ -75,19 +75,19 @@ def held_out_probabilities(predictions: OutOfFoldPredictions) -> np.ndarray:
 
 def _fit(predictions: OutOfFoldPredictions, chosen: np.ndarray) -> tuple[float, float]:
     malignant = predictions.malignant[chosen]
-    weights = patient_weights(predictions.patients[chosen], predictions.magnifications[chosen])
+    weights = _weights(predictions.patients[chosen], predictions.magnifications[chosen])
     n_patients = weights.sum()
     for own in (malignant, ~malignant):
         weights[own] *= n_patients / 2 / weights[own].sum()
     repetitions = len(predictions.decisions)
-    return fit_platt(
+    return _fit_platt(
         predictions.decisions[:, chosen].ravel(),
         np.tile(malignant, repetitions),
         np.tile(weights / repetitions, repetitions),
     )
 
 
-def patient_weights(patients: Iterable[str], magnifications: Iterable[int]) -> np.ndarray:
+def _weights(patients: Iterable[str], magnifications: Iterable[int]) -> np.ndarray:
     """Weights, shape (n,): 1 for each patient, shared by magnifications, then by images."""
     images = Counter(zip(patients, magnifications, strict=True))
     seen_at = Counter(patient for patient, _ in images)
@@ -96,30 +96,14 @@ def patient_weights(patients: Iterable[str], magnifications: Iterable[int]) -> n
     )
 
 
-def fit_platt(
+def _fit_platt(
     decisions: np.ndarray, malignant: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float]:
-    """Fit p = 1 / (1 + exp(-(slope * decision + intercept))).
+    """Fit p = 1 / (1 + exp(-(slope * decision + intercept))); return slope and intercept.
 
-    The targets are drawn in from 0 and 1 as for a uniform prior, which matters with
-    few patients. Reference: Platt, "Probabilistic outputs for support vector
-    machines", 1999, section 2.2.
-
-    Parameters
-    ----------
-    decisions : ndarray, shape (n,)
-    malignant : ndarray of bool, shape (n,)
-    weights : ndarray, shape (n,)
-        They sum to the number of independent cases: the patients.
-
-    Returns
-    -------
-    slope, intercept : float
-
-    Raises
-    ------
-    DataSetError
-        The decisions do not rise with the chance of malignancy.
+    The weights sum to the number of independent cases: the patients. The targets are drawn in
+    from 0 and 1 as for a uniform prior, which matters with few of them. Reference: Platt,
+    "Probabilistic outputs for support vector machines", 1999, section 2.2.
     """
     n_malignant, n_benign = weights[malignant].sum(), weights[~malignant].sum()
     target = np.where(malignant, (n_malignant + 1) / (n_malignant + 2), 1 / (n_benign + 2))

@@ -4,12 +4,12 @@ import hashlib
 import json
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from handler.resnet import Trunk
 from handler.whole_file import write_whole
-from scripts.training.breakhis import Sample, patient_folds
+from scripts.training.breakhis import FieldImage, Sample, patient_folds, read
 from scripts.training.field_svm import FieldClassifier, fit_svm, last_features
 from scripts.training.finetune import fine_tune
 from scripts.training.magnification import OutOfFoldKinds, fit_magnification
@@ -36,9 +36,25 @@ DECISIONS = "decisions.json"
 MAGNIFICATION = "magnification.safetensors"
 
 
+class CrossValidationPlan(NamedTuple):
+    """How the figures are measured.
+
+    Attributes
+    ----------
+    folds : int
+        How many each cross-validation has.
+    repetitions : int
+        How often it is done, each time with other folds and another seed: with few
+        patients the folds move the figures more than most changes of the recipe do.
+    """
+
+    folds: int
+    repetitions: int
+
+
 @dataclass(frozen=True)
 class Run:
-    """One training run: what it learns from, and where its checkpoints lie.
+    """One training run: what it learns from, and where its checkpoints lie; see `begin`.
 
     Attributes
     ----------
@@ -48,8 +64,6 @@ class Run:
         Starting weights.
     recipe : Recipe
     folder : Path
-        A run with the same samples, weights and recipe resumes here; any other
-        starts anew.
     """
 
     samples: list[Sample]
@@ -57,85 +71,87 @@ class Run:
     recipe: Recipe
     folder: Path
 
-    def prepare(self) -> None:
-        """Make the folder ready, deleting the checkpoints of another run."""
-        settings = self.folder / SETTINGS
-        wanted = json.dumps(self._fingerprint(), indent=2)
-        if settings.exists() and settings.read_text("utf-8") == wanted:
-            return
-        if (self.folder / FITS).exists():
-            shutil.rmtree(self.folder / FITS)
-        write_whole(settings, wanted.encode())
+    @classmethod
+    def begin(
+        cls, images: Sequence[FieldImage], start: dict[str, Tensor], recipe: Recipe, folder: Path
+    ) -> "Run":
+        """Read the images, and make the folder ready.
+
+        Parameters
+        ----------
+        images : sequence of FieldImage
+        start : dict of str to Tensor
+        recipe : Recipe
+            It gets more steps for more images.
+        folder : Path
+            A run with the same images, weights and recipe is gone on with; the checkpoints of
+            any other are deleted.
+        """
+        samples = [read(i, recipe.width, recipe.height) for i in track(images, "Reading    ")]
+        n_used = sum(image.magnification in MAGNIFICATIONS for image in images)
+        run = cls(samples, start, recipe.for_images(n_used), folder)
+        settings, wanted = folder / SETTINGS, run._fingerprint()
+        if not settings.exists() or settings.read_text("utf-8") != wanted:
+            shutil.rmtree(folder / FITS, ignore_errors=True)
+            write_whole(settings, wanted.encode())
+        return run
 
     @cached_property
     def pictures(self) -> Pictures:
         """All pictures, through the frozen layers."""
         return prepare(self.samples, self.start, self.recipe)
 
-    def cross_validate(
-        self, n_folds: int, n_repetitions: int, on_step: Callable[[], None]
-    ) -> OutOfFoldPredictions:
+    @cached_property
+    def used(self) -> np.ndarray:
+        """Which samples the SVM learns from and judges, bool of shape (n,)."""
+        return np.array([s.image.magnification in MAGNIFICATIONS for s in self.samples])
+
+    def folds(self, plan: CrossValidationPlan) -> np.ndarray:
+        """Return the fold that holds each sample's patient out, int of (repetitions, n).
+
+        Patients without a sample that is used are dealt to the first.
+        """
+        images = [sample.image for sample in self.samples]
+        dealt = [
+            patient_folds(list(compress(images, self.used)), plan.folds, self.recipe.seed + r)
+            for r in range(plan.repetitions)
+        ]
+        return np.array([[fold_of.get(i.patient, 0) for i in images] for fold_of in dealt])
+
+    def cross_validate(self, plan: CrossValidationPlan) -> OutOfFoldPredictions:
         """Judge every image, once a repetition, with a model that never saw its patient.
 
         Each repetition deals the patients into other folds and trains with another seed.
         """
-        used = self.used()
-        images = list(compress((sample.image for sample in self.samples), used))
-        decisions = np.empty((n_repetitions, len(images)))
-        folds = self.folds(n_folds, n_repetitions)[:, used]
-        for r, k in np.ndindex(n_repetitions, n_folds):
-            held_out = np.zeros(len(used), bool)
-            held_out[used] = folds[r] == k
-            seed = self.recipe.seed + r
-            name = fold_name(r, k, n_folds)
-            judged = self.judge(name, used & ~held_out, held_out, seed, on_step)
-            decisions[r, folds[r] == k] = judged
-        return OutOfFoldPredictions(
-            np.array([image.path.name for image in images]),
-            np.array([image.patient for image in images]),
-            np.array([image.tumour_type for image in images]),
-            np.array([image.malignant for image in images]),
-            np.array([image.magnification for image in images]),
-            folds,
-            decisions,
+        used, folds = self.used, self.folds(plan)
+        decisions = np.empty(folds.shape)
+        for r, k in track(list(np.ndindex(plan.repetitions, plan.folds)), "Training   "):
+            held_out = used & (folds[r] == k)
+            name, seed = fold_name(r, k, plan.folds), self.recipe.seed + r
+            decisions[r, held_out] = self.judge(name, used & ~held_out, held_out, seed)
+        rows = (
+            (i.path.name, i.patient, i.tumour_type, i.magnification, i.malignant)
+            for i in (sample.image for sample in compress(self.samples, used))
         )
+        columns = map(np.array, zip(*rows, strict=True))
+        return OutOfFoldPredictions(*[*columns, folds[:, used], decisions[:, used]])
 
-    def used(self) -> np.ndarray:
-        """Tell which samples the SVM learns from and judges, bool of shape (n,)."""
-        return np.array([s.image.magnification in MAGNIFICATIONS for s in self.samples])
-
-    def folds(self, n_folds: int, n_repetitions: int) -> np.ndarray:
-        """Return the fold that holds each sample's patient out, int of (repetitions, n).
-
-        A patient without a sample that is used is in no fold: -1.
-        """
-        images = [sample.image for sample in self.samples]
-        dealt = [
-            patient_folds(list(compress(images, self.used())), n_folds, self.recipe.seed + r)
-            for r in range(n_repetitions)
-        ]
-        return np.array([[fold_of.get(i.patient, -1) for i in images] for fold_of in dealt])
-
-    def tell_magnifications(self, n_folds: int, n_repetitions: int) -> OutOfFoldKinds:
+    def tell_magnifications(self, plan: CrossValidationPlan) -> OutOfFoldKinds:
         """Ask of every image, sent as it is, whether it is a 40X field.
 
         Asked are classifiers that never saw its patient, of the folds of `cross_validate`;
         those of the first repetition are kept as checkpoints.
         """
-        pictures = self.pictures
-        folds = self.folds(n_folds, n_repetitions)
+        seen, as_sent, folds = self.pictures.seen, self.pictures.as_sent, self.folds(plan)
         log_odds, looks_like = np.empty(folds.shape), np.empty(folds.shape, int)
         patients = np.array([sample.image.patient for sample in self.samples])
-        for r, k in track(list(np.ndindex(n_repetitions, n_folds)), "Magnification"):
+        for r, k in track(list(np.ndindex(plan.repetitions, plan.folds)), "Magnification"):
             held_out = folds[r] == k
-            # Patients in no fold are judged by the model of the first.
-            held_out |= (folds[r] == -1) & (k == 0)
-            learnt = ~np.isin(pictures.seen.patients, patients[held_out])
-            classifier = fit_magnification(pictures.seen.only(learnt))
-            log_odds[r, held_out] = classifier.log_odds(pictures.as_sent[held_out])
-            looks_like[r, held_out] = classifier.looks_like(pictures.as_sent[held_out])
+            classifier = fit_magnification(seen.only(~np.isin(seen.patients, patients[held_out])))
+            log_odds[r, held_out] = classifier.log_odds(as_sent[held_out])
+            looks_like[r, held_out] = classifier.looks_like(as_sent[held_out])
             if r == 0:
-                folder = self.folder / FITS / fold_name(r, k, n_folds)
+                folder = self.folder / FITS / fold_name(r, k, plan.folds)
                 write_whole(folder / MAGNIFICATION, save_arrays(classifier.arrays()))
         return OutOfFoldKinds(
             patients,
@@ -145,15 +161,8 @@ class Run:
             looks_like,
         )
 
-    def judge(
-        self,
-        name: str,
-        training: np.ndarray,
-        held_out: np.ndarray,
-        seed: int,
-        on_step: Callable[[], None],
-    ) -> np.ndarray:
-        """Fit on some samples, and decide others.
+    def judge(self, name: str, training: np.ndarray, held_out: np.ndarray, seed: int) -> np.ndarray:
+        """Fit on some samples, and decide others, if a checkpoint does not tell already.
 
         Parameters
         ----------
@@ -161,40 +170,33 @@ class Run:
             The split's; the checkpoint's folder.
         training, held_out : ndarray of bool, shape (n,)
         seed : int
-        on_step : callable
 
         Returns
         -------
         ndarray, shape (number held out,)
         """
         checkpoint = self.folder / FITS / name / DECISIONS
-        if checkpoint.exists():
-            self._skip(on_step)
-        else:
-            trunk, classifier = self._fit(training, seed, checkpoint.parent, on_step)
+        if not checkpoint.exists():
+            trunk, classifier = self._fit(training, seed, checkpoint.parent)
             decisions = self._decide(trunk, classifier, held_out)
             write_whole(checkpoint, json.dumps(decisions.tolist()).encode())
         return np.array(json.loads(checkpoint.read_text("utf-8")))
 
-    def final(self, on_step: Callable[[], None]) -> tuple[Trunk, FieldClassifier]:
+    def final(self) -> tuple[Trunk, FieldClassifier]:
         """Fit on all patients."""
         folder = self.folder / FITS / "all"
         if (folder / CLASSIFIER).exists():
-            self._skip(on_step)
             return open_fold(folder)
-        return self._fit(self.used(), self.recipe.seed, folder, on_step)
+        return self._fit(self.used, self.recipe.seed, folder)
 
-    def _fit(
-        self, training: np.ndarray, seed: int, folder: Path, on_step: Callable[[], None]
-    ) -> tuple[Trunk, FieldClassifier]:
-        recipe, pictures = replace(self.recipe, seed=seed), self.pictures
+    def _fit(self, training: np.ndarray, seed: int, folder: Path) -> tuple[Trunk, FieldClassifier]:
+        pictures = self.pictures
         patients = {s.image.patient for s in compress(self.samples, training)}
-        groups = {key: group for key, group in pictures.groups.items() if key[0] in patients}
-        trunk = fine_tune(pictures.crops, groups, self.start, recipe, on_step)
+        trunk = fine_tune(pictures, patients, self.start, replace(self.recipe, seed=seed))
         # Features are computed with the weights as they are served, in half precision.
         write_whole(folder / WEIGHTS, save(half(trunk)))
         trunk.resnet.load_state_dict(load_file(folder / WEIGHTS))
-        own = [i for i, row in enumerate(pictures.rows) if row[0] in patients]
+        own = [i for i, row in enumerate(pictures.rows) if row.patient in patients]
         vectors = last_features(trunk, pictures.fields.maps[own])
         classifier = fit_svm(vectors, [pictures.rows[i] for i in own])
         write_whole(folder / CLASSIFIER, pickle.dumps(classifier))
@@ -210,23 +212,20 @@ class Run:
                 decisions[places[own]] = classifier.decision_function(vectors, magnification)
         return decisions[chosen]
 
-    def _skip(self, on_step: Callable[[], None]) -> None:
-        for _ in range(self.recipe.steps * self.recipe.soup):
-            on_step()
-
-    def _fingerprint(self) -> dict[str, Any]:
+    def _fingerprint(self) -> str:
         pixels, weights = hashlib.sha256(), hashlib.sha256()
         for sample in self.samples:
             pixels.update(sample.image.path.name.encode())
             pixels.update(sample.pixels.tobytes() + sample.as_sent.tobytes())
         for name in sorted(self.start):
             weights.update(name.encode() + self.start[name].numpy().tobytes())
-        return {
+        settings = {
             "recipe": asdict(self.recipe),
             "magnifications": MAGNIFICATIONS,
             "samples": pixels.hexdigest(),
             "start": weights.hexdigest(),
         }
+        return json.dumps(settings, indent=2)
 
 
 def fold_name(repetition: int, fold: int, n_folds: int) -> str:

@@ -14,9 +14,7 @@ from handler.features import N_FEATURES
 from handler.resnet import Trunk
 from handler.torch_engine import TorchEngine
 from scripts.errors import DataSetError
-from scripts.training.augment import TYPICAL_SOFTENING_UM, mosaic, soften
-from scripts.training.breakhis import Sample, group_by_patient
-from scripts.training.recipe import Recipe
+from scripts.training.pictures import GroupKey
 
 # Chosen by patient-wise cross-validation, among C of 0.03 to 3 and gamma of 0.01 to 1 / 512.
 C = 0.3
@@ -47,53 +45,21 @@ class FieldClassifier:
         return Pipeline([("scaler", self.scalers[40]), ("svc", self.svc)])
 
 
-def training_fields(
-    samples: list[Sample], recipe: Recipe
-) -> tuple[list[np.ndarray], list[tuple[str, int, bool]]]:
-    """Make the whole fields that are learnt from.
-
-    40X fields are taken as they are. The fields of higher magnifications are put
-    together to pseudo-fields of the same size, patient by patient, so that the
-    features are averaged over as much tissue as those of a 40X field.
-
-    Returns
-    -------
-    fields : list of ndarray of uint8, shape (height, width, 3)
-    rows : list of tuple
-        Patient, magnification and whether malignant, of each.
-    """
-    rng = np.random.default_rng(recipe.seed)
-    groups = group_by_patient(samples)
-    fields, rows = [], []
-    for (patient, magnification), group in sorted(groups.items()):
-        if magnification == 40:
-            pictures = group.fields
-        else:
-            size = (recipe.height, recipe.width)
-            pictures = [
-                soften(mosaic(group.fields, *size, rng), TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
-                for _ in range(recipe.mosaics)
-            ]
-        fields += pictures
-        rows += [(patient, magnification, group.malignant)] * len(pictures)
-    return fields, rows
-
-
-def fit_svm(vectors: np.ndarray, rows: list[tuple[str, int, bool]]) -> FieldClassifier:
-    """Fit scalers and SVM on the features of whole fields; see `training_fields`.
+def fit_svm(vectors: np.ndarray, rows: list[GroupKey]) -> FieldClassifier:
+    """Fit scalers and SVM on the features of whole fields.
 
     Parameters
     ----------
     vectors : ndarray, shape (n, 512)
-    rows : list of tuple
-        Patient, magnification and whether malignant, of each.
+    rows : list of GroupKey
+        The group of each; see `scripts.training.pictures.training_fields`.
 
     Raises
     ------
     DataSetError
         There are not both classes at 40X.
     """
-    if len({malignant for _, magnification, malignant in rows if magnification == 40}) < 2:
+    if len({row.malignant for row in rows if row.magnification == 40}) < 2:
         raise DataSetError(
             "The training patients have not both classes at 40X. Use fewer folds or more images."
         )
@@ -111,28 +77,13 @@ def fit_svm(vectors: np.ndarray, rows: list[tuple[str, int, bool]]) -> FieldClas
     return FieldClassifier(scalers, svc.fit(scaled, malignant.astype(int), sample_weight=weights))
 
 
-def whole_field(sample: Sample, recipe: Recipe) -> np.ndarray:
-    """Return what is judged of an image, uint8 of shape (h, w, 3).
-
-    A field of higher magnification is made as soft as one of 40X, and continued by its
-    mirror image to twice its size, so that the trunk's zero padding weighs less.
-    """
-    if sample.image.magnification == 40:
-        return sample.pixels
-    soft = soften(sample.pixels, TYPICAL_SOFTENING_UM, recipe.um_per_pixel)
-    h, w = soft.shape[:2]
-    return np.pad(soft, ((0, h), (0, w), (0, 0)), mode="symmetric")
-
-
 def last_features(trunk: Trunk, maps: Tensor) -> np.ndarray:
     """Compute the features, shape (n, 512), from what layer3 gives, (n, 256, rows, columns)."""
-    layer4 = trunk.resnet.layer4
-    device = next(layer4.parameters()).device
-    layer4.to(memory_format=torch.channels_last)
+    layer4 = trunk.resnet.layer4.to(memory_format=torch.channels_last)
     # Small pieces stay in the processor's cache.
     with torch.inference_mode():
         parts = [
-            layer4(piece.to(device, memory_format=torch.channels_last)).mean(dim=(2, 3)).cpu()
+            layer4(piece.to(memory_format=torch.channels_last)).mean(dim=(2, 3))
             for piece in maps.split(16)
         ]
     return torch.cat(parts).numpy()
@@ -140,7 +91,7 @@ def last_features(trunk: Trunk, maps: Tensor) -> np.ndarray:
 
 def extract(trunk: Trunk, fields: np.ndarray) -> np.ndarray:
     """Compute the features, shape (n, 512), of fields of one size, uint8 of (n, h, w, 3)."""
-    engine = TorchEngine(trunk, str(next(trunk.parameters()).device))
+    engine = TorchEngine(trunk)
     # Small pieces stay in the processor's cache.
     pieces = np.array_split(fields, -(-len(fields) // 8))
     return np.concatenate([engine.extract(piece).vectors for piece in pieces])

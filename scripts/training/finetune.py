@@ -1,27 +1,22 @@
 """Fine-tune the last stage of the trunk, so that its features tell malignant from benign tissue."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+import sys
 from dataclasses import replace
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import Tensor, nn
 
 from handler.features import N_FEATURES
+from handler.magnification import MAGNIFICATION
 from handler.resnet import Trunk
-from scripts.training.breakhis import PatientGroup
+from scripts.training.pictures import GroupKey, Pictures
 from scripts.training.recipe import MEAN, STD, Recipe
-
-Groups = Mapping[tuple[str, int], PatientGroup]
 
 
 def fine_tune(
-    crops: Mapping[tuple[str, int], Tensor],
-    groups: Groups,
-    start: dict[str, Tensor],
-    recipe: Recipe,
-    on_step: Callable[[], None],
+    pictures: Pictures, patients: set[str], start: dict[str, Tensor], recipe: Recipe
 ) -> Trunk:
     """Fine-tune the last stage a few times, each with another seed, and average the weights.
 
@@ -32,33 +27,26 @@ def fine_tune(
 
     Parameters
     ----------
-    crops : mapping of (patient, magnification) to Tensor
-        See `scripts.training.frozen_layers.draw_crops`; those of `groups` are used.
-    groups : mapping of (patient, magnification) to PatientGroup
-        Those of the training patients only.
+    pictures : Pictures
+    patients : set of str
+        Those that are learnt from.
     start : dict of str to Tensor
         ImageNet weights with torchvision's key names; what is missing starts fresh.
     recipe : Recipe
-    on_step : callable
-        Called after each step.
     """
     trunk = Trunk(MEAN, STD)
     trunk.resnet.load_state_dict(start, strict=False)
     soup: dict[str, Tensor] = {}
     for i in range(recipe.soup):
         seeded = replace(recipe, seed=recipe.seed + 1000 * i)
-        tuned = _tuned(crops, groups, start, seeded, on_step)
+        tuned = _tuned(pictures, patients, start, seeded)
         _average(soup, tuned, decay=i / (i + 1))
     trunk.resnet.layer4.load_state_dict(soup, strict=False)
     return trunk.eval()
 
 
 def _tuned(
-    crops: Mapping[tuple[str, int], Tensor],
-    groups: Groups,
-    start: dict[str, Tensor],
-    recipe: Recipe,
-    on_step: Callable[[], None],
+    pictures: Pictures, patients: set[str], start: dict[str, Tensor], recipe: Recipe
 ) -> dict[str, Tensor]:
     """Fine-tune layer4 once; return its weights, averaged over the last steps.
 
@@ -68,8 +56,8 @@ def _tuned(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    keys = sorted(groups)
-    chances = _chances(groups, keys)
+    keys = sorted(key for key in pictures.groups if key.patient in patients)
+    chances = _chances(keys, [len(pictures.groups[key]) for key in keys])
     net = Trunk(MEAN, STD).resnet
     net.load_state_dict(start, strict=False)
     layer4 = net.layer4.eval().to(device)
@@ -97,12 +85,13 @@ def _tuned(
         pct_start=0.15,
     )
     average: dict[str, Tensor] = {}
-    for step in range(recipe.steps):
+    in_log = not sys.stdout.isatty()  # where a bar that goes away would leave an empty line
+    for step in track(range(recipe.steps), "Fine-tuning", transient=True, disable=in_log):
         drawn = [keys[i] for i in rng.choice(len(keys), recipe.batch, p=chances)]
-        maps = torch.stack([crops[key][rng.integers(recipe.crops)] for key in drawn])
+        maps = torch.stack([pictures.crops[key][rng.integers(recipe.crops)] for key in drawn])
         mirrored = [axis for axis in (2, 3) if rng.random() < 0.5]
         maps = maps.flip(mirrored).to(device, torch.float32, memory_format=torch.channels_last)
-        malignant = torch.tensor([float(groups[key].malignant) for key in drawn], device=device)
+        malignant = torch.tensor([float(key.malignant) for key in drawn], device=device)
         with torch.autocast(device, torch.bfloat16, enabled=_has_bfloat16(device)):
             features = layer4(maps).float().mean(dim=(2, 3))
         logits = head(nn.functional.dropout(features, 0.3))[:, 0]
@@ -114,7 +103,6 @@ def _tuned(
         schedule.step()
         if step >= 0.6 * recipe.steps:
             _average(average, layer4.state_dict(), decay=1 - 8 / recipe.steps)
-        on_step()
     return {name: value.cpu() for name, value in average.items()}
 
 
@@ -125,20 +113,17 @@ def _has_bfloat16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
-def _chances(groups: Groups, keys: list[tuple[str, int]]) -> np.ndarray:
+def _chances(keys: list[GroupKey], n_fields: list[int]) -> np.ndarray:
     """Probability of drawing each group: classes equal, patients nearly so.
 
     A patient with more images counts a little more (cube root), and 40X twice as
     much as any other magnification of the same patient.
     """
-    share = {key: 2.0 if key[1] == 40 else 1.0 for key in keys}
-    shares: dict[str, float] = defaultdict(float)
-    images: dict[str, int] = defaultdict(int)
-    for key in keys:
-        shares[key[0]] += share[key]
-        images[key[0]] += len(groups[key].fields)
-    chances = np.array([share[k] / shares[k[0]] * images[k[0]] ** (1 / 3) for k in keys])
-    malignant = np.array([groups[k].malignant for k in keys])
+    patients = np.array([key.patient for key in keys])
+    is_same = patients[:, None] == patients
+    share = np.array([2.0 if key.magnification == MAGNIFICATION else 1.0 for key in keys])
+    chances = share / (is_same @ share) * np.cbrt(is_same @ np.array(n_fields))
+    malignant = np.array([key.malignant for key in keys])
     for own in (malignant, ~malignant):
         chances[own] /= 2 * chances[own].sum()
     return chances

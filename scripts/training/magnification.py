@@ -9,9 +9,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from handler.magnification import MAGNIFICATION, NO_TISSUE, MagnificationClassifier
+from handler.magnification import MAGNIFICATION, MagnificationClassifier
 from scripts.errors import DataSetError
-from scripts.training.breakhis import Sample
 
 # Share of the 40X fields of unseen patients that may be taken for another magnification.
 MAX_STOPPED = 0.02
@@ -42,38 +41,6 @@ class Seen:
     def only(self, chosen: np.ndarray) -> "Seen":
         """Keep the pictures that a mask of shape (n,) names."""
         return Seen(*(column[chosen] for column in vars(self).values()))
-
-
-def gather(
-    samples: list[Sample],
-    as_sent: np.ndarray,
-    pseudo_fields: np.ndarray,
-    pseudo_patients: list[str],
-    no_tissue: np.ndarray,
-) -> Seen:
-    """Put together what is learnt from.
-
-    Parameters
-    ----------
-    samples : list of Sample
-        Of all magnifications; copies with fewer pixels are left out.
-    as_sent : ndarray, shape (len(samples), 448)
-        Their textures, each sent as if it were a 40X field.
-    pseudo_fields : ndarray, shape (m, 448)
-        Those of fields put together of higher magnifications at the scale of 40X.
-    pseudo_patients : list of m str
-    no_tissue : ndarray, shape (k, 448)
-    """
-    originals = np.array([sample.is_original for sample in samples])
-    images = [sample.image for sample in samples if sample.is_original]
-    magnifications = [image.magnification for image in images]
-    m, k = len(pseudo_fields), len(no_tissue)
-    return Seen(
-        np.concatenate([as_sent[originals], pseudo_fields, no_tissue]),
-        np.array(magnifications + [MAGNIFICATION] * m + [NO_TISSUE] * k),
-        np.array([*map(str, magnifications), *["pseudo-field"] * m, *["no tissue"] * k]),
-        np.array([image.patient for image in images] + pseudo_patients + [""] * k),
-    )
 
 
 def fit_magnification(seen: Seen) -> MagnificationClassifier:

@@ -1,11 +1,15 @@
 """Images judged by models that never saw their patients."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+# What a row of the file calls the columns, in their order.
+KEYS = (
+    *("name", "patient", "tumour_type", "magnification", "malignant"),
+    *("folds", "decisions"),
+)
 
 
 @dataclass(frozen=True)
@@ -15,8 +19,8 @@ class OutOfFoldPredictions:
     Attributes
     ----------
     names, patients, tumour_types : ndarray of str, shape (n,)
-    malignant : ndarray of bool, shape (n,)
     magnifications : ndarray of int, shape (n,)
+    malignant : ndarray of bool, shape (n,)
     folds : ndarray of int, shape (repetitions, n)
         That held the image's patient out.
     decisions : ndarray, shape (repetitions, n)
@@ -26,56 +30,26 @@ class OutOfFoldPredictions:
     names: np.ndarray
     patients: np.ndarray
     tumour_types: np.ndarray
-    malignant: np.ndarray
     magnifications: np.ndarray
+    malignant: np.ndarray
     folds: np.ndarray
     decisions: np.ndarray
 
     @classmethod
     def from_json(cls, text: str) -> "OutOfFoldPredictions":
         """Read what `to_json` has written."""
-        rows = json.loads(text)
-
-        def column(name: str) -> np.ndarray:
-            return np.array([row[name] for row in rows])
-
-        return cls(
-            column("name"),
-            column("patient"),
-            column("tumour_type"),
-            column("malignant"),
-            column("magnification"),
-            column("folds").T,
-            column("decisions").T,
-        )
+        columns = zip(*(row.values() for row in json.loads(text)), strict=True)
+        return cls(*(np.array(column).T for column in columns))
 
     def to_json(self) -> str:
         """Return a JSON list with an image a line."""
-        rows: Sequence[dict[str, Any]] = [
-            {
-                "name": str(self.names[i]),
-                "patient": str(self.patients[i]),
-                "tumour_type": str(self.tumour_types[i]),
-                "magnification": int(self.magnifications[i]),
-                "malignant": bool(self.malignant[i]),
-                "folds": self.folds[:, i].tolist(),
-                "decisions": self.decisions[:, i].tolist(),
-            }
-            for i in range(len(self.names))
-        ]
-        return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+        rows = zip(*(column.T.tolist() for column in vars(self).values()), strict=True)
+        lines = (json.dumps(dict(zip(KEYS, row, strict=True))) for row in rows)
+        return "[\n" + ",\n".join(lines) + "\n]\n"
 
     def only(self, chosen: np.ndarray) -> "OutOfFoldPredictions":
         """Keep the images that a mask of shape (n,) names."""
-        return OutOfFoldPredictions(
-            self.names[chosen],
-            self.patients[chosen],
-            self.tumour_types[chosen],
-            self.malignant[chosen],
-            self.magnifications[chosen],
-            self.folds[:, chosen],
-            self.decisions[:, chosen],
-        )
+        return OutOfFoldPredictions(*(column[..., chosen] for column in vars(self).values()))
 
     def at(self, magnification: int) -> "OutOfFoldPredictions":
         """Keep the images of one magnification."""
@@ -84,3 +58,11 @@ class OutOfFoldPredictions:
     def members(self) -> list[np.ndarray]:
         """Return the indices of each patient's images, patients in the order of their names."""
         return [np.flatnonzero(self.patients == patient) for patient in np.unique(self.patients)]
+
+    def by_patient(self, table: np.ndarray) -> np.ndarray:
+        """Average over each patient's images: (repetitions, n) to (repetitions, patients)."""
+        return np.stack([table[:, own].mean(axis=1) for own in self.members()], axis=1)
+
+    def class_of_patients(self) -> np.ndarray:
+        """Tell which patients have malignant tissue, bool of shape (patients,)."""
+        return np.array([self.malignant[own[0]] for own in self.members()])

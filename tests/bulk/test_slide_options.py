@@ -16,8 +16,9 @@ from bulk.slides.slide import Slide
 from bulk.slides.tiles import find_tiles
 from handler.prediction import ModelId, Prediction
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
-from serve.drawn_slides import many, write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field
+from tests.equal_fields import many
 
 SIZE = 2100, 1380  # three fields by three
 SQUARE = [[0, 0], [1400, 0], [1400, 920], [0, 920], [0, 0]]

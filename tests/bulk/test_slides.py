@@ -30,9 +30,10 @@ from handler.engines import AUTO
 from handler.images import read_field
 from handler.model import Model
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
-from serve.drawn_slides import many, write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT, field_that_is
+from tests.equal_fields import many
 
 pytestmark = pytest.mark.slow
 NOISE = np.random.default_rng(0).integers(0, 255, (460, 700, 3)).astype(np.uint8)

@@ -13,10 +13,11 @@ from gradio_ui import slide_tab
 from gradio_ui.uploads import UploadedFile
 from handler import RESEARCH_ONLY
 from serve.description import RunningModel
-from serve.drawn_slides import many, write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
 from tests.conftest import field_that_is, wait_until
+from tests.equal_fields import many
 from tests.gradio_ui.conftest import Visitor, uploads_of
 from tests.gradio_ui.test_patient_tab import download, rows_of
 

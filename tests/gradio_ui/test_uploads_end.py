@@ -2,9 +2,10 @@
 
 import re
 
-from serve.drawn_slides import many, write_slide
+from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import wait_until, worker_of
+from tests.equal_fields import many
 from tests.gradio_ui.conftest import Visitor, uploads_of
 
 

@@ -26,7 +26,8 @@ from handler.tissue import (
 )
 from scripts.training.breakhis import BreakHis
 from scripts.training.no_tissue import draw_no_tissue
-from serve.drawn_tissue import ADENOSIS, draw_field, encode
+from serve.drawn_tissue import draw_field, encode
+from serve.tissue_kinds import ADENOSIS
 from tests.conftest import ROOT
 from tests.scripts.test_breakhis import SHARED, needs_data
 

@@ -6,14 +6,8 @@ from pathlib import Path
 import pytest
 
 from scripts.errors import DataSetError
-from scripts.training.breakhis import (
-    BreakHis,
-    FieldImage,
-    eva_split,
-    official_fold,
-    patient_folds,
-    read,
-)
+from scripts.published_splits import eva_split, official_fold
+from scripts.training.breakhis import BreakHis, FieldImage, patient_folds, read
 from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 from tests.conftest import ROOT

@@ -8,7 +8,8 @@ from handler.model import Model
 from handler.tissue import measure
 from scripts.evaluation.ood_pictures import CHANGES, ood_pictures
 from scripts.paths import MODEL_STORE
-from serve.drawn_tissue import FAT_WITH_DUCTS, draw_field
+from serve.drawn_tissue import draw_field
+from serve.tissue_kinds import FAT_WITH_DUCTS
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ from scripts.training.recipe import Recipe
 from serve.drawn_tissue import draw_field, encode
 
 pytestmark = pytest.mark.slow
-RECIPE = Recipe(width=176, height=112, crop=64, steps=2, batch=4, mosaics=1, seed=0)
+RECIPE = Recipe(
+    width=96, height=64, crop=48, crops=4, steps=2, batch=4, soup=1, no_tissue=4, mosaics=1, seed=0
+)
 # Two slides of one person, on both sides of the folds below; the one filed twice; and
 # slides that are on either side of eva's split.
 SLIDES = [
@@ -57,8 +59,8 @@ def test_official_folds_with_no_patient_on_both_sides(data, weights, tmp_path, m
     assert any("40X" in note for note in measured["notes"])
 
 
-def test_eva_measures_four_types_on_its_own_patients(data, weights, tmp_path):
-    measured = eva(data, weights, RECIPE, tmp_path)
+def test_eva_measures_four_types_on_its_own_patients(data, weights):
+    measured = eva(data, weights, RECIPE)
     assert measured["validation_images"] == 8
     assert measured["training_images"] == 16
     assert 0 <= measured["balanced_accuracy"] <= 1

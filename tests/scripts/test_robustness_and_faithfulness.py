@@ -9,7 +9,8 @@ from handler.model import Model
 from scripts.evaluation.faithfulness import SHARES, curves
 from scripts.evaluation.robustness import PERTURBATIONS
 from scripts.paths import MODEL_STORE
-from serve.drawn_tissue import FIBROADENOMA, draw_field
+from serve.drawn_tissue import draw_field
+from serve.tissue_kinds import FIBROADENOMA
 
 
 @pytest.fixture(scope="module")
