@@ -3,13 +3,16 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from serve.archive import Archive
 from serve.client import Client
 from serve.management import Management
+from serve.settings import Settings
 from tests.conftest import ROOT, run_snippet
 from tests.serve.conftest import SERVED, registered, run, under_load
 
@@ -76,6 +79,18 @@ def test_what_would_break_the_service_is_refused_and_the_way_out_is_told(both):
     assert registered(both) == {SERVED: True, "2.1": False}
 
 
+@contextmanager
+def waiting_requests(settings: Settings, image: bytes) -> Iterator[None]:
+    """More than two batches are on their way to version 2.1; at the end it has answered all."""
+    client = Client.from_settings(settings, "2.1")
+    with ThreadPoolExecutor(60) as pool:
+        pending = [pool.submit(client.predict, image, heatmap=True) for _ in range(60)]
+        while not Management.from_settings(settings).version("2.1").queued:
+            time.sleep(0.01)
+        yield
+        assert {answer.result().model.version for answer in pending} == {"2.1"}
+
+
 def test_fewer_workers_only_when_they_have_answered_all(both, field_png):
     management = Management.from_settings(both)
     assert run(both, "models", "scale", "2.1", 2).returncode == 0
@@ -84,15 +99,17 @@ def test_fewer_workers_only_when_they_have_answered_all(both, field_png):
     assert done.returncode == 1
     assert "Make another version the default first" in done.stderr
     management.set_default(SERVED)
-    client = Client.from_settings(both, "2.1")
-    with ThreadPoolExecutor(60) as pool:
-        pending = [pool.submit(client.predict, field_png, heatmap=True) for _ in range(60)]
-        while not management.version("2.1").queued:  # more than two batches are on their way
-            time.sleep(0.01)
+    with waiting_requests(both, field_png):
         done = run(both, "models", "scale", "2.1", "1")
         assert done.returncode == 0, done.stderr
-        assert {answer.result().model.version for answer in pending} == {"2.1"}
     assert len(management.version("2.1").workers) == 1
+
+
+def test_a_version_is_unregistered_only_when_it_has_answered_all(both, field_png):
+    with waiting_requests(both, field_png):
+        done = run(both, "models", "unregister", "2.1")
+        assert done.returncode == 0, done.stderr
+    assert registered(both) == {SERVED: True}
 
 
 def test_without_a_version_before_there_is_no_way_back(fresh_settings):
