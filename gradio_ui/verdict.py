@@ -49,7 +49,7 @@ def prediction(answer: Prediction, model: Description | None, seconds: float) ->
             low, high = map(model.rule.probability, model.rule.abstain)
             lines.insert(
                 1,
-                f"Between {low:.0%} and {high:.0%} it would be wrong more often than in "
+                f"Between {low:.0%} and {high:.0%} it would be wrong in more than "
                 f"{model.tolerated_risk:.0%} of cases.",
             )
     name, version = answer.model.name, answer.model.version

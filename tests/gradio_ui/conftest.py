@@ -54,8 +54,8 @@ class Visitor:
     def judge_patient(self, *files: Path) -> None:
         """Upload a patient's files and press the button."""
         self.open("Patient")
-        self.page.locator("#files input[type=file]").set_input_files(files)
-        self.page.locator("#files .filename").nth(len(files) - 1).wait_for()
+        self.page.locator("#patient-upload input[type=file]").set_input_files(files)
+        self.page.locator("#patient-upload .filename").nth(len(files) - 1).wait_for()
         self.page.get_by_role("button", name="Judge the patient").click()
 
     def leave(self) -> None:

@@ -27,7 +27,7 @@ def snippets(page_url) -> dict[str, str]:
 def test_it_lists_the_endpoints_and_asks_no_other_host(desktop, screenshot):
     desktop.page.get_by_role("button", name="Use via API or MCP").click()
     panel = desktop.page.locator(".api-docs")
-    panel.get_by_text("Python", exact=True).first.click()
+    panel.get_by_text("API endpoints").wait_for()  # not those for assistants
     for name, description in DESCRIPTIONS.items():
         panel.get_by_text(name, exact=True).locator("visible=true").first.wait_for()
         panel.get_by_text(description).locator("visible=true").first.wait_for()

@@ -28,8 +28,8 @@ def test_every_control_has_a_label_and_text_can_be_read(browser, page_url, field
     for tab in TABS:
         visitor.open(tab)
         if tab == "Patient":
-            visitor.page.get_by_role("button", name="Try it with drawn fields").click()
-            visitor.page.locator("#patient .verdict").wait_for()
+            visitor.page.get_by_role("button", name="Try it with a drawn patient").click()
+            visitor.page.locator("#patient-summary .verdict").wait_for()
             visitor.page.get_by_role("button", name="Judge the patient", disabled=False).wait_for()
             visitor.page.wait_for_timeout(500)  # colours fade from the disabled button's
         if tab == "Model":
@@ -73,10 +73,11 @@ def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, 
         visitor.upload(file)
         visitor.judge_patient(file, file)
     for visitor, file in zip(visitors, files, strict=True):
-        visitor.page.locator("#patient .verdict").wait_for()
+        visitor.page.locator("#patient-summary .verdict").wait_for()
         answer = client.predict(file)
         assert (
-            f"malignancy {answer.probability:.0%}" in visitor.page.locator("#patient").inner_text()
+            f"malignancy {answer.probability:.0%}"
+            in visitor.page.locator("#patient-summary").inner_text()
         )
         visitor.open("One image")
         assert f"malignancy: {answer.probability:.0%}" in visitor.verdict().inner_text()
@@ -115,9 +116,9 @@ def test_a_waiting_visitor_sees_the_place_in_the_queue(desktop, page_url, patien
     jobs = [others.submit([handle_file(patient_zip)], api_name="/patient") for _ in range(3)]
     wait_until(lambda: sum(job.status().code.name == "PROCESSING" for job in jobs) == 2)
     desktop.judge_patient(patient_zip)
-    desktop.page.locator("#progress").get_by_text("queue: 2/2").wait_for()
+    desktop.page.locator("#patient-progress").get_by_text("queue: 2/2").wait_for()
     desktop.page.get_by_role("button", name="Cancel").click()
-    desktop.page.locator("#progress").get_by_text("Cancelled").wait_for()
+    desktop.page.locator("#patient-progress").get_by_text("Cancelled").wait_for()
     for job in jobs:
         job.cancel()
 

@@ -49,7 +49,7 @@ def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(browser, page_url, ser
     before = set(uploads_of(service))
     visitor = Visitor(browser, page_url, "desktop")
     visitor.judge_patient(patient_zip)
-    progress = visitor.page.locator("#progress")
+    progress = visitor.page.locator("#patient-progress")
     progress.get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     visitor.leave()
     wait_until(lambda: set(uploads_of(service)) <= before)
@@ -61,18 +61,18 @@ def test_an_example_that_is_cancelled_leaves_the_chosen_files_to_be_judged(
     before = set(uploads_of(service))
     page, worker = desktop.page, worker_of(service)
     desktop.open("Patient")
-    page.locator("#files input[type=file]").set_input_files(field_file)
-    page.locator("#files .filename").wait_for()
+    page.locator("#patient-upload input[type=file]").set_input_files(field_file)
+    page.locator("#patient-upload .filename").wait_for()
     worker.suspend()
     try:
-        page.get_by_role("button", name="Try it with drawn fields").click()
-        page.locator("#progress").get_by_text("0 of 6 images").wait_for()
+        page.get_by_role("button", name="Try it with a drawn patient").click()
+        page.locator("#patient-progress").get_by_text("0 of 6 images").wait_for()
         page.get_by_role("button", name="Cancel").click()
-        page.locator("#progress").get_by_text("Cancelled").wait_for()
+        page.locator("#patient-progress").get_by_text("Cancelled").wait_for()
     finally:
         worker.resume()
     page.get_by_role("button", name="Judge the patient", disabled=False).click()
-    page.locator("#patient").get_by_text("over 1 of 1 images").wait_for()
+    page.locator("#patient-summary").get_by_text("over 1 of 1 images").wait_for()
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
@@ -89,10 +89,10 @@ def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(
             visitor.open("Slide")
         first.page.get_by_role("button", name="Try it with a drawn slide").click()
         first.page.wait_for_timeout(1000)  # it is the slide that the second has to wait for
-        second.page.locator("#slide-file input[type=file]").set_input_files(file)
-        second.page.locator("#slide-file .filename").wait_for()
+        second.page.locator("#slide-upload input[type=file]").set_input_files(file)
+        second.page.locator("#slide-upload .filename").wait_for()
         second.page.get_by_role("button", name="Judge the slide").click()
-        second.page.get_by_role("button", name="Cancel the slide").click()
+        second.page.get_by_role("button", name="Cancel").click()
         second.page.locator("#slide-progress").get_by_text("Cancelled").wait_for()
         wait_until(lambda: set(uploads_of(service)) <= before)
     finally:
