@@ -106,6 +106,6 @@ def how_formed(description: Description) -> str:
         f"{rule.threshold:.2f} up. Rejected images do not count. On {measured['benign']} benign "
         f"and {measured['malignant']} malignant patients whom the model had never seen, it reached "
         f"an area under the ROC curve of {auc['value']:.2f} (95% interval {low:.2f} to "
-        f"{high:.2f}), was uncertain about {measured['abstained']['value']:.0%} of them and wrong about "
-        f"{measured['wrong_verdicts']['value']:.0%}."
+        f"{high:.2f}), was uncertain about {measured['abstained']['value']:.0%} of them and wrong "
+        f"about {measured['wrong_verdicts']['value']:.0%}."
     )
