@@ -61,12 +61,7 @@ OF_EACH_CLASS = 2
 
 
 def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
-    """Choose or draw a few 40X fields.
-
-    Parameters
-    ----------
-    data : Path or None
-        Folder of the data set, if there is one.
+    """Choose a few 40X fields in the folder of the data set, or draw some if there is none.
 
     Returns
     -------

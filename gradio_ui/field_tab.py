@@ -19,6 +19,7 @@ INTRODUCTION = (
     "Choose one whole field of an H&E-stained breast biopsy, photographed at 40x as in the "
     "BreakHis data set: a PNG, JPEG, TIFF, BMP or WebP file."
 )
+NONE_YET = "No image yet: choose a picture, or click an example."
 # Upload and examples may lie far below the answer, on a phone above all.
 SHOW_VERDICT = """() => {
     const answer = document.querySelector("#answer");
@@ -41,7 +42,7 @@ def build(
             figures = verdict.figures(model.describe())
         except ServeError:
             figures = ""  # the page says above that the service is down
-        return heat_map_view.words(verdict.waiting() + figures)
+        return heat_map_view.words(f"<p>{NONE_YET}</p>{figures}")
 
     def judge(name: str, content: bytes) -> dict[str, Any]:
         try:

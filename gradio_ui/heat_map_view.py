@@ -14,7 +14,6 @@ from gradio_ui.picture import data_url
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB, MAX_OPACITY
 from handler.prediction import Attribution, Prediction
 
-_FILE = Path(__file__)
 _COLOURS = {
     "MALIGNANT_RGB": str(MALIGNANT_RGB.astype(int).tolist()),
     "BENIGN_RGB": str(BENIGN_RGB.astype(int).tolist()),
@@ -31,10 +30,11 @@ SLIDE_KEYS = (
 
 def build(elem_id: str) -> gr.HTML:
     """Build the component, which shows nothing yet."""
-    script = _FILE.with_suffix(".js").read_text("utf-8")
+    script, template = (
+        Path(__file__).with_suffix(kind).read_text("utf-8") for kind in (".js", ".html")
+    )
     for name, value in _COLOURS.items():
         script = script.replace(name, value)
-    template = _FILE.with_suffix(".html").read_text("utf-8")
     return gr.HTML({}, html_template=template, js_on_load=script, elem_id=elem_id)
 
 
@@ -72,7 +72,7 @@ def slide(
     overview, alt : str
         A URL, and what it shows, in plain text.
     ratio : float
-        Width of the slide over its height.
+        Width over height.
     fields : sequence of dict
         ``x``, ``y``, ``width`` and ``height`` as shares of the slide's, ``strength`` from -1
         (benign) to 1 (malignant), ``verdict``, ``caption`` and ``picture`` (a URL).

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -77,9 +76,6 @@ def build_page(
         except ServeError:
             return True
 
-    def health() -> dict[str, Any]:
-        return gr.update(visible=is_down())
-
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
@@ -97,6 +93,10 @@ def build_page(
         programs.build(client, model)
         page.load(None, js=PROGRAMS_FIRST)
         gr.Timer(HEALTH_SECONDS).tick(
-            health, None, down, show_progress="hidden", api_visibility="private"
+            lambda: gr.update(visible=is_down()),
+            None,
+            down,
+            show_progress="hidden",
+            api_visibility="private",
         )
     return page.queue(max_size=QUEUE, default_concurrency_limit=AT_A_TIME)

@@ -67,7 +67,7 @@ def build(client: Client, model: RunningModel) -> None:
         type="array",
         interactive=False,
         wrap=True,
-        column_widths=["170px", "110px", "130px", "680px"],
+        column_widths=["170px", "110px", "130px", "800px"],
         max_height=420,
         show_search="search",
         pinned_columns=1,

@@ -90,8 +90,8 @@ def build(
         cancel = gr.Button("Cancel", variant="stop", interactive=False)
     progress = verdict.live(f"{name}-progress")
     together = verdict.live(f"{name}-summary")
-    files = gr.HTML(elem_id=f"{name}-files")
     shown = view()
+    files = gr.HTML(elem_id=f"{name}-files")
     gallery = gr.HTML(elem_id=f"{name}-gallery")
 
     private: dict[str, Any] = {"api_visibility": "private"}

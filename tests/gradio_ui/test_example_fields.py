@@ -20,7 +20,7 @@ def model() -> Model:
 def test_without_a_data_set_they_are_drawn_and_say_so():
     fields, origin = example_fields(None)
     assert len(fields) == 4
-    assert "synthetic" in origin
+    assert "Synthetic" in origin
     for content in fields.values():
         assert read_field(content).pixels.shape == (460, 700, 3)
 

@@ -3,14 +3,16 @@
 import csv
 import io
 import re
+import zipfile
 from pathlib import Path
 
 import pypdf
 import pytest
 
+from gradio_ui.example_fields import draw
 from gradio_ui.report import COLUMNS
 from handler import RESEARCH_ONLY
-from serve.drawn_tissue import draw_field, encode
+from serve.drawn_tissue import encode
 from serve.torchserve import TorchServe
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import Visitor, uploads_of
@@ -21,7 +23,7 @@ def fields(tmp_path: Path) -> list[Path]:
     files = []
     for seed in range(5):
         files.append(tmp_path / f"field-{seed}.png")
-        files[-1].write_bytes(encode(draw_field(seed)))
+        files[-1].write_bytes(encode(draw(seed)))
     return files
 
 
@@ -99,7 +101,7 @@ def test_the_table_is_sorted_by_a_click_and_by_keyboard_and_searched(desktop, cl
     files = []
     for i, seed in enumerate((2, 4, 1)):
         files.append(tmp_path / f"field-{i}.png")
-        files[-1].write_bytes(encode(draw_field(seed)))
+        files[-1].write_bytes(encode(draw(seed)))
     rising = sorted(files, key=lambda file: client.predict(file).probability)
     assert rising != files
     desktop.judge_patient(*files)
@@ -118,6 +120,7 @@ def test_the_table_is_sorted_by_a_click_and_by_keyboard_and_searched(desktop, cl
     desktop.page.get_by_role("button", name="Fullscreen").focus()
     for key in ("Tab", "ArrowUp", "ArrowRight", "ArrowRight", "Enter"):
         desktop.page.keyboard.press(key)
+    desktop.page.wait_for_function("document.activeElement.role === 'menuitem'")
     desktop.page.get_by_role("menuitem", name="Sort descending").focus()
     desktop.page.keyboard.press("Enter")
     assert shown_are(rising[::-1])
@@ -146,15 +149,15 @@ def test_two_hundred_images_in_a_zip_while_the_page_goes_on(
     assert "over 200 of 200 images" in page.locator("#patient-summary").inner_text()
     assert page.locator("#patient-gallery img").count() == 200
     rows = rows_of(download(desktop, "Table as CSV"))
-    assert [row["file"] for row in rows] == [f"slide/{i:03}.png" for i in range(200)]
+    assert [row["file"] for row in rows] == [f"slide/{i:03}.jpg" for i in range(200)]
     assert len(pypdf.PdfReader(io.BytesIO(download(desktop, "Report as PDF"))).pages) == 1
     assert set(uploads_of(service)) <= before
 
 
-def test_cancel_keeps_what_was_judged_and_stops_the_work(visitor, service, client, patient_zip):
+def test_cancel_keeps_what_was_judged_and_stops_the_work(desktop, service, patient_zip):
     before = set(uploads_of(service))
-    visitor.judge_patient(patient_zip)
-    page = visitor.page
+    desktop.judge_patient(patient_zip)
+    page = desktop.page
     page.locator("#patient-progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     cancelled = page.locator("#patient-progress").get_by_text("Cancelled")
@@ -164,37 +167,47 @@ def test_cancel_keeps_what_was_judged_and_stops_the_work(visitor, service, clien
     judged = int(said[1])
     assert said[1] == said[2]
     assert 0 < judged < 200
-    assert len(rows_of(download(visitor, "Table as CSV"))) == judged
+    assert len(rows_of(download(desktop, "Table as CSV"))) == judged
     wait_until(lambda: set(uploads_of(service)) <= before)
     # The button is free for the next patient, whose run shows nothing of this one.
-    visitor.judge_patient(patient_zip)
+    desktop.judge_patient(patient_zip)
     page.locator("#patient-summary .verdict").wait_for(state="detached")
     page.get_by_role("button", name="Cancel").click()
     cancelled.wait_for()
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_service_down_in_the_middle(desktop, service, patient_zip):
+def test_service_down_in_the_middle_and_back(desktop, service, patient_zip, field_file, screenshot):
     before = set(uploads_of(service))
     desktop.judge_patient(patient_zip)
-    page = desktop.page
+    page, down = desktop.page, desktop.page.locator("#service-down")
     page.locator("#patient-progress").get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     torchserve = TorchServe(service)
     torchserve.stop()
     try:
         page.locator("#patient-progress").get_by_text("that were judged before").wait_for()
+        down.wait_for()
+        assert "does not answer at the moment" in down.inner_text()
+        desktop.open("One image")
+        desktop.upload(field_file)
+        page.get_by_text("TorchServe is not running here").locator("visible=true").wait_for()
+        screenshot(desktop, "down")
     finally:
         torchserve.start()
-    assert page.locator("#images").get_by_text("slide/000.png").count()
+    down.wait_for(state="hidden")
+    desktop.upload(field_file)
+    desktop.verdict()
+    desktop.open("Patient")
+    assert page.locator("#images").get_by_text("slide/000.jpg").count()
     assert set(uploads_of(service)) <= before
 
 
-def test_no_file_and_too_many(desktop, tmp_path, patient_zip):
+def test_no_file_and_too_many(desktop, tmp_path):
     desktop.open("Patient")
     desktop.page.get_by_role("button", name="Judge the patient").click()
     desktop.page.locator("#patient-progress").get_by_text("Choose a file first").wait_for()
-    copies = [tmp_path / f"{i}.zip" for i in range(3)]
-    for copy in copies:
-        copy.write_bytes(patient_zip.read_bytes())
-    desktop.judge_patient(*copies)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for i in range(600):
+            archive.writestr(f"{i}.png", b"")
+    desktop.judge_patient(tmp_path / "many.zip")
     desktop.page.locator("#patient-progress").get_by_text("These are 600 images").wait_for()

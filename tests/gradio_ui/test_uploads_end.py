@@ -2,10 +2,11 @@
 
 import re
 
+from gradio_ui.example_fields import draw
 from serve.drawn_slides import many, write_slide
-from serve.drawn_tissue import draw_field, encode
+from serve.drawn_tissue import encode
 from tests.conftest import wait_until, worker_of
-from tests.gradio_ui.conftest import Visitor, uploads_of
+from tests.gradio_ui.conftest import uploads_of
 
 
 def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
@@ -14,7 +15,7 @@ def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
     before = set(uploads_of(service))
     files = [tmp_path / f"{seed}.png" for seed in (1, 2)]
     for seed, file in enumerate(files, 1):
-        pixels = draw_field(seed)
+        pixels = draw(seed)
         file.write_bytes(encode(pixels // 2 + 112 if seed == 2 else pixels))
     page, worker = desktop.page, worker_of(service)
     worker.suspend()
@@ -30,9 +31,9 @@ def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_closed_tab_leaves_no_upload(browser, page_url, service, field_file):
+def test_a_closed_tab_leaves_no_upload(visit, service, field_file):
     before = set(uploads_of(service))
-    visitor = Visitor(browser, page_url, "desktop")
+    visitor = visit()
     worker = worker_of(service)
     worker.suspend()
     try:
@@ -45,9 +46,9 @@ def test_a_closed_tab_leaves_no_upload(browser, page_url, service, field_file):
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(browser, page_url, service, patient_zip):
+def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(visit, service, patient_zip):
     before = set(uploads_of(service))
-    visitor = Visitor(browser, page_url, "desktop")
+    visitor = visit()
     visitor.judge_patient(patient_zip)
     progress = visitor.page.locator("#patient-progress")
     progress.get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
@@ -76,12 +77,10 @@ def test_an_example_that_is_cancelled_leaves_the_chosen_files_to_be_judged(
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(
-    browser, page_url, service, tmp_path
-):
+def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(visit, service, tmp_path):
     before = set(uploads_of(service))
     file = write_slide(tmp_path / "biopsy.tiff", (2800, 1840), many(2, 3))
-    first, second = (Visitor(browser, page_url, "desktop") for _ in range(2))
+    first, second = (visit() for _ in range(2))
     worker = worker_of(service)
     worker.suspend()
     try:
