@@ -183,7 +183,7 @@ def conclude(run: Run | None) -> tuple[None, str, str, str]:
 def _before(run: Run | None, fields: str) -> str:
     if run is None or not run.scored:
         return "Nothing was judged."
-    return f"What follows is of the {len(run.scored)} {fields} that were judged before."
+    return f"What follows is of the {fields} that were judged before."
 
 
 def _progress(run: Run, fields: str) -> str:
