@@ -18,14 +18,7 @@ MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def build(page: gr.Blocks, model: RunningModel) -> None:
-    """Build the tab's content.
-
-    Parameters
-    ----------
-    page : gradio.Blocks
-        Asks for the description whenever it is opened.
-    model : RunningModel
-    """
+    """Build the tab's content, which is asked for whenever the page is opened."""
 
     def describe() -> str:
         try:

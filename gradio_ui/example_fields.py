@@ -1,5 +1,6 @@
 """Fields for a visitor of the demo to click: from BreakHis where it is at hand, else drawn."""
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +21,13 @@ from serve.tissue_kinds import (
     Tissue,
 )
 
-DRAWN = "Drawn by a program of this project (synthetic): no tissue, and no patient's."
+# Some seconds of work for a slide.
+draw = cache(draw_field)
+
+DRAWN = "Synthetic: a program of this project drew them. They are no tissue, and no patient's."
 REAL = (
-    "From the BreakHis folder of this machine; the letter after SOB is the true class, B for "
-    "benign and M for malignant. The model learnt from this data set, perhaps from these images."
+    "From BreakHis; the letter after SOB is the true class, B for benign and M for malignant. The "
+    "model learnt from this data set, perhaps from these images."
 )
 
 
@@ -56,12 +60,7 @@ OF_EACH_CLASS = 2
 
 
 def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
-    """Choose or draw a few 40X fields.
-
-    Parameters
-    ----------
-    data : Path or None
-        Folder of the data set, if there is one.
+    """Choose a few 40X fields in the folder of the data set, or draw some if there is none.
 
     Returns
     -------
@@ -93,40 +92,24 @@ def example_fields(data: Path | None) -> tuple[dict[str, bytes], str]:
 
 
 def drawn_patient(folder: Path) -> list[Path]:
-    """Draw six fields of one patient.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the PNG files are written; it must exist. Its name becomes the patient's.
-
-    Returns
-    -------
-    list of Path
-    """
+    """Draw six fields of one patient, as PNG files."""
     paths = []
     for number, (tissue, seed) in enumerate(PATIENT, start=1):
         paths.append(folder / f"drawn-{number}.png")
-        paths[-1].write_bytes(encode(draw_field(seed, tissue=tissue)))
+        paths[-1].write_bytes(encode(draw(seed, tissue=tissue)))
     return paths
 
 
-def drawn_slide(path: Path) -> None:
-    """Draw a slide with two pieces of tissue: fibroadenoma, and ductal carcinoma.
-
-    Parameters
-    ----------
-    path : Path
-        Of the pyramidal TIFF that is written.
-    """
+def drawn_slide(folder: Path) -> list[Path]:
+    """Draw a slide, a pyramidal TIFF, with two pieces of tissue: fibroadenoma, ductal carcinoma."""
     across, down = PIECE
     places = [(WIDTH * (1 + i * (across + 1)), HEIGHT) for i in range(len(PIECES))]
-    drawn = [draw_field(0, WIDTH * across, HEIGHT * down, tissue) for tissue in PIECES]
+    drawn = [draw(0, WIDTH * across, HEIGHT * down, tissue) for tissue in PIECES]
     size = (WIDTH * (1 + len(PIECES) * (across + 1)), HEIGHT * (down + 2))
-    write_slide(path, size, dict(zip(places, drawn, strict=True)))
+    return [write_slide(folder / "drawn.tiff", size, dict(zip(places, drawn, strict=True)))]
 
 
 def _drawn() -> dict[str, np.ndarray]:
-    fields = {name: draw_field(f.seed, tissue=f.tissue) for name, f in FIELDS.items()}
+    fields = {name: draw(f.seed, tissue=f.tissue) for name, f in FIELDS.items()}
     grey = cv2.cvtColor(next(iter(fields.values())), cv2.COLOR_RGB2GRAY)
     return fields | {WITHOUT_STAIN: cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)}

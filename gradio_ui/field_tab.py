@@ -8,7 +8,7 @@ import gradio as gr
 
 from gradio_ui import heat_map_view, verdict
 from gradio_ui.errors import UnreadableUpload
-from gradio_ui.picture import thumbnail
+from gradio_ui.picture import data_url, figure, shrink
 from gradio_ui.retention import delete
 from gradio_ui.uploads import UploadedFile, read_upload
 from serve.client import Client
@@ -19,6 +19,7 @@ INTRODUCTION = (
     "Choose one whole field of an H&E-stained breast biopsy, photographed at 40x as in the "
     "BreakHis data set: a PNG, JPEG, TIFF, BMP or WebP file."
 )
+NONE_YET = "No image yet: choose a picture, or click an example."
 # Upload and examples may lie far below the answer, on a phone above all.
 SHOW_VERDICT = """() => {
     const answer = document.querySelector("#answer");
@@ -33,19 +34,7 @@ def build(
     examples: Mapping[str, bytes],
     origin: str,
 ) -> None:
-    """Build the tab's content.
-
-    Parameters
-    ----------
-    page : gradio.Blocks
-        Asks for the model's figures whenever it is opened.
-    client : Client
-    model : RunningModel
-    examples : mapping of str to bytes
-        Images to click: name to content.
-    origin : str
-        What they are, in a sentence.
-    """
+    """Build the tab's content; see `gradio_ui.page.build_page`."""
     names = list(examples)
 
     def wait() -> dict[str, Any]:
@@ -53,7 +42,7 @@ def build(
             figures = verdict.figures(model.describe())
         except ServeError:
             figures = ""  # the page says above that the service is down
-        return heat_map_view.words(verdict.waiting() + figures)
+        return heat_map_view.words(f"<p>{NONE_YET}</p>{figures}")
 
     def judge(name: str, content: bytes) -> dict[str, Any]:
         try:
@@ -96,7 +85,7 @@ def build(
                 samples = gr.Dataset(
                     label="Examples",
                     components=[gr.HTML(visible=False)],
-                    samples=[[thumbnail(content, name)] for name, content in examples.items()],
+                    samples=[[figure(data_url(shrink(examples[name])), name)] for name in names],
                     type="index",
                     elem_id="examples",
                 )

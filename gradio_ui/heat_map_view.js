@@ -52,16 +52,17 @@ function drawFields(fields, ratio) {
 }
 
 function show() {
-  const {rows, fields, ratio, said = "", label = "", ticks = [], lines = []} = props.value || {};
+  const {image = "", alt = "", rows, fields, ratio, said = "", label = "", ticks = [], lines = []} =
+    props.value || {};
   const explained = Boolean(rows || fields);
-  figure.classList.toggle("empty", !props.image);
+  figure.classList.toggle("empty", !image);
   figure.classList.toggle("plain", !explained);
   figure.dataset.mode = explained ? mode : "picture";
   figure.style.setProperty("--zoom", zoom);
-  for (const image of figure.querySelectorAll(".sheet img")) {
-    if (!props.image) image.removeAttribute("src");
-    else if (image.getAttribute("src") !== props.image) image.src = props.image;
-    image.alt = props.alt;
+  for (const sheet of figure.querySelectorAll(".sheet img")) {
+    if (!image) sheet.removeAttribute("src");
+    else if (sheet.getAttribute("src") !== image) sheet.src = image;
+    sheet.alt = alt;
   }
   const live = figure.querySelector(".said");
   if (live.dataset.shown !== said) {  // else it would be read aloud again
@@ -145,7 +146,7 @@ figure.querySelector(".sheet img").addEventListener("load", event => {
 panes.forEach((pane, i) => pane.addEventListener("scroll", () => {
   panes[1 - i].scrollTo(pane.scrollLeft, pane.scrollTop);
 }));
-watch(["value", "image"], () => {
+watch("value", () => {
   if (!(props.value || {}).fields) place = -1;
   show();
 });

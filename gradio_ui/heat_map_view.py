@@ -1,4 +1,7 @@
-"""A picture with its heat map, drawn in the browser from numbers: for a field and for a slide."""
+"""A picture with its heat map, drawn in the browser from numbers: for a field and for a slide.
+
+The component's value is what the functions below return.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +14,6 @@ from gradio_ui.picture import data_url
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB, MAX_OPACITY
 from handler.prediction import Attribution, Prediction
 
-_FILE = Path(__file__)
 _COLOURS = {
     "MALIGNANT_RGB": str(MALIGNANT_RGB.astype(int).tolist()),
     "BENIGN_RGB": str(BENIGN_RGB.astype(int).tolist()),
@@ -20,22 +22,25 @@ _COLOURS = {
 ROWS, COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 # Keys that do what buttons and touches do.
 KEYS = "Keys: H for picture or heat map, S for side by side, + and - to zoom."
-FIELD_KEYS = f"Touch the picture to see it with or without its heat map. {KEYS}"
-SLIDE_KEYS = f"Touch a field to see it. {KEYS[:-1]}, N and P for the next and the previous field."
+FIELD_KEYS = f"Click or touch the picture to show or hide the heat map. {KEYS}"
+SLIDE_KEYS = (
+    f"Click or touch a field to see it. {KEYS[:-1]}, N and P for the next and the previous field."
+)
 
 
 def build(elem_id: str) -> gr.HTML:
-    """Build the component; the functions below say what it shows."""
-    script = _FILE.with_suffix(".js").read_text("utf-8")
+    """Build the component, which shows nothing yet."""
+    script, template = (
+        Path(__file__).with_suffix(kind).read_text("utf-8") for kind in (".js", ".html")
+    )
     for name, value in _COLOURS.items():
         script = script.replace(name, value)
-    template = _FILE.with_suffix(".html").read_text("utf-8")
-    return gr.HTML({}, html_template=template, js_on_load=script, elem_id=elem_id, image="", alt="")
+    return gr.HTML({}, html_template=template, js_on_load=script, elem_id=elem_id)
 
 
 def words(said: str) -> dict[str, Any]:
     """Show HTML alone, without a picture."""
-    return gr.update(value={"said": said}, image="", alt="")
+    return {"said": said}
 
 
 def field(answer: Prediction, said: str, name: str) -> dict[str, Any]:
@@ -50,45 +55,41 @@ def field(answer: Prediction, said: str, name: str) -> dict[str, Any]:
     name : str
         The file's, in plain text.
     """
-    value: dict[str, Any] = {"said": said}
+    image = data_url(answer.field or b"")
+    value: dict[str, Any] = {"said": said, "image": image, "alt": f"The field {name}"}
     if answer.attribution is not None and answer.verdict != "rejected":
         value |= _explanation(answer.attribution, answer.decision)
-    image = data_url(answer.field or b"", "image/jpeg")
-    return gr.update(value=value, image=image, alt=f"The field {name}")
+    return value
 
 
 def slide(
-    fields: Sequence[dict[str, Any]], ratio: float, overview: bytes | None, name: str
+    overview: str, alt: str, ratio: float, fields: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Show the fields of a slide so far over its overview.
 
     Parameters
     ----------
+    overview, alt : str
+        A URL, and what it shows, in plain text.
+    ratio : float
+        Width over height.
     fields : sequence of dict
         ``x``, ``y``, ``width`` and ``height`` as shares of the slide's, ``strength`` from -1
         (benign) to 1 (malignant), ``verdict``, ``caption`` and ``picture`` (a URL).
-    ratio : float
-        Width of the slide over its height.
-    overview : bytes or None
-        JPEG, once; None leaves the one that is shown.
-    name : str
-        The file's, in plain text.
     """
-    value = {
-        "fields": list(fields),
+    return {
+        "image": overview,
+        "alt": alt,
         "ratio": ratio,
+        "fields": list(fields),
         "label": f"Heat map of {len(fields)} fields: the probability of malignancy of each",
-        "ticks": ["0 % benign", "50 %", "malignant 100 %"],
+        "ticks": ["0% benign", "50%", "malignant 100%"],
         "lines": [
             "The colour is the probability of malignancy of each field. A line across: uncertain. "
             "A cross: rejected.",
             SLIDE_KEYS,
         ],
     }
-    if overview is None:
-        return gr.update(value=value)
-    image = data_url(overview, "image/jpeg")
-    return gr.update(value=value, image=image, alt=f"The slide {name}")
 
 
 def _explanation(attribution: Attribution, decision: float) -> dict[str, Any]:
@@ -105,8 +106,8 @@ def _explanation(attribution: Attribution, decision: float) -> dict[str, Any]:
             f"malignant {scale:+.1f}",
         ],
         "lines": [
-            f"An average field has the decision {attribution.base:+.2f}. On average over this "
-            f"field, orange places add {towards_malignant:+.2f} and blue ones "
+            f"An average field has a decision of {attribution.base:+.2f}. In this one, orange "
+            f"places add {towards_malignant:+.2f} on average and blue ones "
             f"{towards_benign:+.2f}, which makes {decision:+.2f}. {where}",
             f"The scale is the same for every field. {FIELD_KEYS}",
         ],

@@ -76,6 +76,7 @@ def run() -> None:
 def _serve_page(settings: Settings, host: str, port: int) -> None:
     from gradio_ui.gate import Gate, fetch_no_address  # noqa: PLC0415
     from gradio_ui.page import CSS, THEME, build_page  # noqa: PLC0415
+    from gradio_ui.programs import take_endpoints_of_files_from_assistants  # noqa: PLC0415
     from gradio_ui.retention import OwnFolders  # noqa: PLC0415
     from gradio_ui.uploads import MAX_UPLOAD, take_as_sent  # noqa: PLC0415
 
@@ -102,6 +103,7 @@ def _serve_page(settings: Settings, host: str, port: int) -> None:
         pwa=False,
         app_kwargs={"middleware": [Middleware(Gate), Middleware(OwnFolders)]},
     )
+    take_endpoints_of_files_from_assistants(page)
     try:
         print(
             f"Demo        http://{host}:{port}\n"

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from gradio_ui import about_tab, endpoints, field_tab, patient_tab, slide_tab, tools, verdict
+from gradio_ui import about_tab, field_tab, patient_tab, programs, slide_tab, verdict
 from handler import RESEARCH_ONLY
 from serve.client import Client
 from serve.description import RunningModel
@@ -15,12 +14,12 @@ from serve.management import Management
 
 TITLE = "Breast histopathology: benign or malignant?"
 WHAT_IT_IS = (
-    "A photograph of a breast biopsy goes in; out comes whether a model finds it benign or "
-    "malignant, how sure it is, and what moved it."
+    "Give it a photograph of a breast biopsy: it says whether a model finds the tissue benign or "
+    "malignant, how sure the model is, and which places moved it."
 )
 DOWN = (
     "The model does not answer at the moment. "
-    "This page asks again every few seconds, and goes on when it is back."
+    "This page asks again every few seconds and goes on when the model is back."
 )
 
 # Uploads are deleted once they are judged; these are of visitors who left before.
@@ -29,6 +28,14 @@ HEALTH_SECONDS = 5
 # Visitors who wait; the next ones are told to come back later.
 QUEUE = 64
 AT_A_TIME = 8
+
+# What the footer opens shows the tools for assistants first, unless the page's address says so.
+PROGRAMS_FIRST = """() => document.addEventListener("click", event => {
+    const here = new URL(location);
+    if (!event.target.closest(".show-api") || here.searchParams.has("lang")) return;
+    here.searchParams.set("lang", "python");
+    history.replaceState(history.state, "", here);
+}, true)"""
 
 # System fonts: the page loads nothing from other hosts.
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -69,9 +76,6 @@ def build_page(
         except ServeError:
             return True
 
-    def health() -> dict[str, Any]:
-        return gr.update(visible=is_down())
-
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(CHECK_SECONDS, KEEP_SECONDS)
     ) as page:
@@ -86,9 +90,13 @@ def build_page(
             slide_tab.build(client, model)
         with gr.Tab("Model"):
             about_tab.build(page, model)
-        endpoints.build(client, model)
-        tools.build(client, model)
+        programs.build(client, model)
+        page.load(None, js=PROGRAMS_FIRST)
         gr.Timer(HEALTH_SECONDS).tick(
-            health, None, down, show_progress="hidden", api_visibility="private"
+            lambda: gr.update(visible=is_down()),
+            None,
+            down,
+            show_progress="hidden",
+            api_visibility="private",
         )
     return page.queue(max_size=QUEUE, default_concurrency_limit=AT_A_TIME)

@@ -28,8 +28,10 @@ from reportlab.platypus import (
 from bulk import tables
 from bulk.patient import PatientScore
 from bulk.tables import ANSWER, MODEL, cells
+from gradio_ui.picture import LEGEND
 from gradio_ui.scoring import JudgedImage
 from handler import RESEARCH_ONLY
+from handler.prediction import ModelId, Prediction
 
 COLUMNS = ("file", *ANSWER, "message", *MODEL)
 
@@ -42,13 +44,7 @@ COLOURS = {"benign": "#00598c", "malignant": "#a84700", "uncertain": "#4a5057"}
 
 
 def to_csv(scored: Sequence[JudgedImage]) -> bytes:
-    """Write a row for each image.
-
-    Returns
-    -------
-    bytes
-        UTF-8 with the mark by which spreadsheets know it.
-    """
+    """Write a row for each image."""
     rows = (
         {"file": each.name, **(cells(each.answer) if each.answer else {"message": each.reason})}
         for each in scored
@@ -56,7 +52,9 @@ def to_csv(scored: Sequence[JudgedImage]) -> bytes:
     return tables.to_csv(COLUMNS, rows)
 
 
-def to_pdf(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: str) -> bytes:
+def to_pdf(
+    scored: Sequence[JudgedImage], patient: PatientScore | None, formed: str, model: ModelId
+) -> bytes:
     """Write one A4 page with the patient's score and the images that count most.
 
     Parameters
@@ -66,10 +64,8 @@ def to_pdf(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: 
         None where no image could be used.
     formed : str
         How the score is formed, in plain text.
-
-    Returns
-    -------
-    bytes
+    model : ModelId
+        That judged them.
     """
     file = io.BytesIO()
     document = SimpleDocTemplate(
@@ -78,52 +74,48 @@ def to_pdf(scored: Sequence[JudgedImage], patient: PatientScore | None, formed: 
         title="Breast histopathology, one patient",
         **dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), MARGIN),
     )
-    answered = [each for each in scored if each.answer is not None]
-    failed = [each for each in scored if each.answer is None]
+    counted = Counter(each.answer.verdict if each.answer else "not judged" for each in scored)
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counted.items()))
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     parts: list[Flowable] = [
         _text("Breast histopathology: benign or malignant?", 16, bold=True),
         _text(RESEARCH_ONLY, 10, bold=True),
-        *_headline(patient),
+        *_headline(patient, len(scored)),
         _text(formed, 8),
-        _text(_counts(answered, failed), 10),
-        *_pictures(answered),
-        *_failures(failed),
-        _text(_origin(answered), 8),
+        _text(f"Of {len(scored)} images: {counts}. The CSV file lists each.", 10),
+        *_pictures(scored),
+        *_failures([each for each in scored if not each.answer]),
+        _text(f"Model {model.name} {model.version} (sha256 {model.sha256}). Made {made}.", 8),
     ]
     # Less the frame's own padding of 6 points on each side.
     document.build([KeepInFrame(document.width - 12, document.height - 12, parts, mode="shrink")])
     return file.getvalue()
 
 
-def _headline(patient: PatientScore | None) -> list[Flowable]:
-    if patient is None:
-        return [_text("No verdict: no image could be used.", 14, bold=True)]
-    return [
-        _text(patient.verdict.capitalize(), 22, bold=True, colour=COLOURS[patient.verdict]),
-        _text(
-            f"Mean probability of malignancy {patient.probability:.0%}, mean decision "
-            f"{patient.decision:+.2f}, over {patient.images} images, of which "
-            f"{patient.called_malignant} are labelled malignant.",
-            11,
-        ),
-    ]
-
-
-def _counts(answered: list[JudgedImage], failed: list[JudgedImage]) -> str:
-    counts = Counter(each.answer.verdict for each in answered if each.answer)
-    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items()))
+def means(patient: PatientScore, images: int) -> str:
+    """Say what the verdict rests on, of how many images that were sent, in plain text."""
     return (
-        f"{len(answered) + len(failed)} images: {verdicts or 'no verdict'}; {len(failed)} could "
-        "not be judged. Each image stands in the CSV file."
+        f"Mean probability of malignancy {patient.probability:.0%}, mean decision "
+        f"{patient.decision:+.2f}, over {patient.images} of {images} images, of which "
+        f"{patient.called_malignant} are labelled malignant."
     )
 
 
-def _pictures(answered: list[JudgedImage]) -> list[Flowable]:
-    """Show the images with the highest probability, heat maps over them."""
-    used = [(each.used.probability, i, each) for i, each in enumerate(answered) if each.used]
-    cells: list[list[Flowable] | str] = [
-        _picture(each) for _, _, each in sorted(used, reverse=True)[:PICTURES]
+def _headline(patient: PatientScore | None, images: int) -> list[Flowable]:
+    if patient is None:
+        return [_text("No verdict: no image could be used.", 14, bold=True)]
+    verdict = patient.verdict
+    return [
+        _text(verdict.capitalize(), 22, bold=True, colour=COLOURS[verdict]),
+        _text(means(patient, images), 11),
     ]
+
+
+def _pictures(scored: Sequence[JudgedImage]) -> list[Flowable]:
+    """Show the images with the highest probability, heat maps over them."""
+    used = [(each.used, each) for each in scored if each.used]
+    used.sort(key=lambda pair: pair[0].probability, reverse=True)
+    cells: list[list[Flowable] | str] = [_picture(*pair) for pair in used[:PICTURES]]
     if not cells:
         return []
     rows = [cells[i : i + PICTURES_IN_A_ROW] for i in range(0, len(cells), PICTURES_IN_A_ROW)]
@@ -132,18 +124,15 @@ def _pictures(answered: list[JudgedImage]) -> list[Flowable]:
     return [
         _text("Highest probabilities, with heat maps", 11, bold=True),
         Table(rows, style=style, hAlign="LEFT"),
-        _text("Orange tissue moved the decision towards malignant, blue towards benign.", 8),
+        _text(LEGEND, 8),
     ]
 
 
-def _picture(each: JudgedImage) -> list[Flowable]:
-    assert each.answer is not None
+def _picture(answer: Prediction, each: JudgedImage) -> list[Flowable]:
     width = (A4[0] - 2 * MARGIN) / PICTURES_IN_A_ROW - 6 * mm
-    image = Image(io.BytesIO(each.thumbnail))
-    scale = min(width / image.imageWidth, 0.66 * width / image.imageHeight)
-    image.drawWidth, image.drawHeight = scale * image.imageWidth, scale * image.imageHeight
+    image = Image(io.BytesIO(each.thumbnail), width, 0.66 * width, kind="proportional")
     image.hAlign = "LEFT"
-    caption = f"{_short(each.name)}: {each.answer.verdict}, {each.answer.probability:.0%}"
+    caption = f"{_short(each.name)}: {answer.verdict}, {answer.probability:.0%}"
     return [image, _text(caption, 7)]
 
 
@@ -156,16 +145,6 @@ def _failures(failed: list[JudgedImage]) -> list[Flowable]:
     return [_text("Not judged", 11, bold=True), *lines]
 
 
-def _origin(answered: list[JudgedImage]) -> str:
-    models = {
-        f"{each.answer.model.name} {each.answer.model.version} (sha256 {each.answer.model.sha256})"
-        for each in answered
-        if each.answer
-    }
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"Model {', '.join(sorted(models)) or 'none'}. Made {made}."
-
-
 def _text(text: str, size: float, *, bold: bool = False, colour: str = "#000000") -> Paragraph:
     style = ParagraphStyle(
         "text",
@@ -174,7 +153,6 @@ def _text(text: str, size: float, *, bold: bool = False, colour: str = "#000000"
         leading=1.25 * size,
         spaceAfter=0.4 * size,
         textColor=colors.HexColor(colour),
-        splitLongWords=True,
     )
     return Paragraph(escape(text), style)
 

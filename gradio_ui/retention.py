@@ -56,11 +56,14 @@ class OwnFolders:
         parts: list[_Part] = []
         taken = False
 
+        def delete_refused() -> None:
+            for part in [] if taken else parts:
+                part.delete()
+
         async def note(message: Message) -> None:
             nonlocal taken
             taken = taken or message.get("status") == 200
-            if not taken:
-                _delete_all(parts)  # first, so that who reads the answer finds nothing left
+            delete_refused()  # first, so that who reads the answer finds nothing left
             await send(message)
 
         before = _parts.set(parts)
@@ -68,13 +71,7 @@ class OwnFolders:
             await self._app(scope, receive, note)
         finally:
             _parts.reset(before)
-            if not taken:
-                _delete_all(parts)
-
-
-def _delete_all(parts: list[_Part]) -> None:
-    for part in parts:
-        part.delete()
+            delete_refused()
 
 
 def delete(files: Iterable[UploadedFile]) -> None:

@@ -43,17 +43,7 @@ class JudgedImage:
 
 
 def score_images(client: Client, uploads: Sequence[Upload]) -> Iterator[JudgedImage]:
-    """Judge images, a few at a time.
-
-    Parameters
-    ----------
-    client : Client
-    uploads : sequence of Upload
-
-    Yields
-    ------
-    JudgedImage
-        In the order of `uploads`.
+    """Judge images in their order, a few at a time.
 
     Raises
     ------

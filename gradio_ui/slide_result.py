@@ -1,109 +1,112 @@
-"""What is shown of a whole slide: overview with heat map, best fields and links, as HTML."""
+"""What is shown of a whole slide: its heat map, counts, files, and highest-scoring fields."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
-import cv2
 import numpy as np
 
 from bulk.slides.exports import to_csv, to_geojson
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.scoring import ScoredField
-from bulk.slides.slide import Slide, SlideFacts
+from bulk.slides.slide import Slide, Tile
 from bulk.slides.summary import EXPLORATORY, Summary
-from gradio_ui import verdict
-from gradio_ui.batch_result import download_links
-from gradio_ui.picture import SMALL, data_url
+from gradio_ui import heat_map_view, picture, verdict
+from gradio_ui.errors import ModelChanged
 
+# Fields that are judged: a visitor waits for about a minute, and others get through meanwhile.
+MAX_FIELDS = 1000
 # Fields shown as pictures.
 SHOWN = 8
 IN_QUPATH = (
     "The GeoJSON opens in QuPath 0.5 or later: open the slide there, then drag the file onto it, "
-    "or take it with File, Import objects from file. Each field is a tile with its probability, "
+    "or choose File, Import objects from file. Each field becomes a tile with its probability, "
     "warnings and model."
 )
 
 
-def shown(scored: ScoredField, slide: Slide) -> dict[str, Any]:
-    """Return a field as `gradio_ui.heat_map_view.slide` takes it."""
-    tile, answer = scored
-    return {
-        "x": tile.x / slide.width,
-        "y": tile.y / slide.height,
-        "width": tile.width / slide.width,
-        "height": tile.height / slide.height,
-        "strength": round(2 * answer.probability - 1, 3),
-        "verdict": answer.verdict,
-        "caption": caption(scored),
-        "picture": data_url(small(slide.field(tile)), "image/jpeg"),
-    }
+def spread(tiles: Sequence[Tile]) -> list[Tile]:
+    """Choose at most `MAX_FIELDS` of the places, evenly."""
+    chosen = np.linspace(0, len(tiles) - 1, min(MAX_FIELDS, len(tiles))).round().astype(int)
+    return [tiles[index] for index in chosen]
 
 
-def caption(scored: ScoredField) -> str:
-    """Say what came of a field, and where it lies."""
-    tile, answer = scored
-    said: str = answer.verdict
-    if answer.verdict != "rejected":
-        said += f", probability of malignancy {answer.probability:.0%}"
-    return f"{said}; row {tile.row}, column {tile.column} (pixel {tile.x}, {tile.y})"
+class SlideRun:
+    """A slide's fields so far; see `gradio_ui.run.Run`.
 
+    Parameters
+    ----------
+    slide : Slide
+        Open while fields are added.
+    overview : ndarray of uint8, shape (height, width, 3)
+    tiles : sequence of Tile
+        Fields with tissue, of which those in `chosen` are to be judged.
+    """
 
-def small(pixels: np.ndarray) -> bytes:
-    """Make a JPEG of at most `gradio_ui.picture.SMALL` pixels."""
-    shrink = min(1, *(most / side for most, side in zip(SMALL, pixels.shape[1::-1], strict=True)))
-    return encoded(
-        cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), ".jpg"
-    )
+    def __init__(self, slide: Slide, overview: np.ndarray, tiles: Sequence[Tile]) -> None:
+        self.chosen = spread(tiles)
+        self.total = len(self.chosen)
+        self.scored: list[ScoredField] = []
+        self._slide = slide
+        self._found = len(tiles)
+        self._heat_map = HeatMap(slide, overview)
+        self._shown: list[dict[str, Any]] = []
+        self._overview = picture.data_url(picture.jpeg(overview))
+        self._ratio = overview.shape[1] / overview.shape[0]
 
-
-def encoded(pixels: np.ndarray, format: str) -> bytes:
-    """Encode RGB or RGBA pixels as ``.png`` or ``.jpg``."""
-    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    _, picture = cv2.imencode(format, cv2.cvtColor(pixels, order))
-    return picture.tobytes()
-
-
-def summary(scored: Sequence[ScoredField], found: int, slide: SlideFacts) -> str:
-    """Return the counts, which are no verdict of the slide, as HTML."""
-    together = Summary.of(scored)
-    lines = together.lines()
-    if len(scored) < found:
-        lines.append(
-            f"{found} fields hold tissue; {len(scored)} of them were judged. The command line "
-            "judges all: breakhis slide."
+    def add(self, scored: ScoredField) -> None:
+        """Take one more field."""
+        (tile, answer), slide = scored, self._slide
+        self.scored.append(scored)
+        self._heat_map.add(scored)
+        said: str = answer.verdict
+        if answer.verdict != "rejected":
+            said += f", probability of malignancy {answer.probability:.0%}"
+        self._shown.append(
+            {
+                "x": tile.x / slide.width,
+                "y": tile.y / slide.height,
+                "width": tile.width / slide.width,
+                "height": tile.height / slide.height,
+                "strength": round(2 * answer.probability - 1, 3),
+                "verdict": answer.verdict,
+                "caption": f"{said}; row {tile.row}, column {tile.column} "
+                f"(pixel {tile.x}, {tile.y})",
+                "picture": picture.data_url(picture.jpeg(slide.field(tile), picture.SMALL)),
+            }
         )
-    model = together.model
-    return verdict.box(
-        "waiting",
-        "Fields of the slide",
-        [*lines, f"Scale: {slide.scale}.", EXPLORATORY],
-        footer=f"Model {model.name} {model.version}.",
-    )
 
+    def view(self) -> dict[str, Any]:
+        """Return what the heat map view shows."""
+        alt = f"The slide {self._slide.name}"
+        return heat_map_view.slide(self._overview, alt, self._ratio, self._shown)
 
-def downloads(scored: Sequence[ScoredField], heat_map: HeatMap, slide: SlideFacts) -> str:
-    """Return links that hold heat map, GeoJSON and table themselves, and how to use them."""
-    links = (
-        ("heatmap.png", "image/png", heat_map.to_png(), "Heat map as PNG"),
-        ("fields.geojson", "application/geo+json", to_geojson(scored, slide), "GeoJSON for QuPath"),
-        ("fields.csv", "text/csv", to_csv(scored, slide), "Table as CSV"),
-    )
-    return f"{download_links(links)}<p>{IN_QUPATH}</p>"
+    def conclude(self) -> tuple[str, str]:
+        """Return counts, which are no verdict of the slide, and links to files, as HTML."""
+        if len({each.answer.model.sha256 for each in self.scored}) > 1:
+            raise ModelChanged
+        together, facts = Summary.of(self.scored), self._slide.facts
+        lines = [*together.lines(), f"Scale: {facts.scale}.", EXPLORATORY]
+        if len(self.scored) < self._found:
+            lines.insert(
+                1,
+                f"{self._found} fields hold tissue; {len(self.scored)} of them were judged. The "
+                "command breakhis slide judges all.",
+            )
+        footer = f"Model {together.model.name} {together.model.version}."
+        geojson, table = to_geojson(self.scored, facts), to_csv(self.scored, facts)
+        links = (
+            ("heatmap.png", "image/png", self._heat_map.to_png(), "Heat map as PNG"),
+            ("fields.geojson", "application/geo+json", geojson, "GeoJSON for QuPath"),
+            ("fields.csv", "text/csv", table, "Table as CSV"),
+        )
+        return (
+            verdict.box("waiting", "Fields of the slide", lines, footer=footer),
+            f"{picture.download_links(links)}<p>{IN_QUPATH}</p>",
+        )
 
-
-def gallery(fields: Sequence[dict[str, Any]]) -> str:
-    """Show the fields of the highest probability of malignancy, the highest first."""
-    used = [field for field in fields if field["verdict"] != "rejected"]
-    highest = sorted(used, key=lambda field: field["strength"], reverse=True)[:SHOWN]
-    if not highest:
-        return ""
-    figures = "".join(
-        f'<figure><img alt="" src="{field["picture"]}">'
-        f"<figcaption>{escape(field['caption'])}</figcaption></figure>"
-        for field in highest
-    )
-    return (
-        "<h3>Fields with the highest probability of malignancy</h3>"
-        f'<div class="heatmaps">{figures}</div>'
-    )
+    def gallery(self) -> str:
+        """Return the fields of the highest probability of malignancy, the highest first."""
+        used = [field for field in self._shown if field["verdict"] != "rejected"]
+        highest = sorted(used, key=lambda field: field["strength"], reverse=True)[:SHOWN]
+        figures = (picture.figure(field["picture"], field["caption"]) for field in highest)
+        return picture.gallery("Fields with the highest probability of malignancy", "", figures)

@@ -27,34 +27,18 @@ DAMAGED = (
     *(ValueError, OverflowError, NotImplementedError),
     IndexError,  # of a member without a name
 )
-DELETED = "The upload was already deleted. Upload the file again."
+DELETED = "The page has already deleted it. Upload the file again."
 
 
 class UploadedFile(NamedTuple):
-    """A file that a visitor has sent.
-
-    Attributes
-    ----------
-    path : Path
-        Where Gradio has put it.
-    name : str
-        As the visitor knows it.
-    """
+    """A file that a visitor has sent: where Gradio has put it, and the visitor's name of it."""
 
     path: Path
     name: str
 
 
 class Upload(NamedTuple):
-    """One file, by itself or in a zip.
-
-    Attributes
-    ----------
-    name : str
-        As the visitor knows it.
-    read : callable
-        Returns the content; raises `UnreadableUpload`.
-    """
+    """One file, by itself or in a zip; `read` returns its content or raises `UnreadableUpload`."""
 
     name: str
     read: Callable[[], bytes]
@@ -79,14 +63,7 @@ def _received(_: gr.Image | gr.File, payload: FileData | ListFiles | None) -> li
 def find_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     """List the files, and for each zip those in it.
 
-    Parameters
-    ----------
-    files : sequence of UploadedFile
-
-    Returns
-    -------
-    list of Upload
-        A zip that can't be opened is one of them, and says so when it is read.
+    A zip that can't be opened is listed itself, and says so when it is read.
 
     Raises
     ------
@@ -96,8 +73,8 @@ def find_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     found = [upload for file in files for upload in _in_file(file)]
     if len(found) > MAX_IMAGES:
         raise UnreadableUpload(
-            f"These are {len(found)} images; at most {MAX_IMAGES} are judged as one patient. "
-            "Choose fewer."
+            f"These are {len(found)} images; the page judges at most {MAX_IMAGES} as one "
+            "patient. Choose fewer."
         )
     return found
 

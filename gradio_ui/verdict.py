@@ -25,11 +25,6 @@ def live(elem_id: str) -> gr.HTML:
     return gr.HTML(html_template='<div role="status">${value}</div>', elem_id=elem_id, value="")
 
 
-def waiting() -> str:
-    """Return what stands there before the first image."""
-    return "<p>No image yet: choose a picture, or click an example.</p>"
-
-
 def prediction(answer: Prediction, model: Description | None, seconds: float) -> str:
     """Return the verdict with its probability, warnings and origin, and the model's figures.
 
@@ -49,7 +44,7 @@ def prediction(answer: Prediction, model: Description | None, seconds: float) ->
             low, high = map(model.rule.probability, model.rule.abstain)
             lines.insert(
                 1,
-                f"Between {low:.0%} and {high:.0%} it would be wrong more often than in "
+                f"Between {low:.0%} and {high:.0%} it would be wrong in more than "
                 f"{model.tolerated_risk:.0%} of cases.",
             )
     name, version = answer.model.name, answer.model.version
@@ -119,17 +114,7 @@ def box(
 
 
 def bar(label: str, marks: str, probability: float) -> str:
-    """Draw a probability on a bar from benign to malignant.
-
-    Parameters
-    ----------
-    label : str
-        What is seen, for those who can't see it.
-    marks : str
-        HTML under the marker of the probability.
-    probability : float
-        0 to 1.
-    """
+    """Draw a probability over marks, which are HTML; the label says it to those who can't see."""
     return (
         f'<div class="scale" role="img" aria-label="{label}">'
         f'{marks}<div class="marker" style="left: {probability:.1%}"></div></div>'

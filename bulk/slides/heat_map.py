@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bulk.slides.scoring import ScoredField
 from bulk.slides.slide import Slide
 from bulk.slides.summary import EXPLORATORY
+from handler import RESEARCH_ONLY
 from handler.heatmap import BENIGN_RGB, MALIGNANT_RGB, MAX_OPACITY
 
 # Neither benign nor malignant.
@@ -106,7 +107,7 @@ class HeatMap:
         pen.line([(MARGIN, y + LINE // 2), (end, y + LINE // 2)], "black", 5)
         write(write(end, y, f" {length / 1000:g} mm") + MARGIN, y, self._name)
         y += LINE + MARGIN // 2
-        for line in textwrap.wrap(EXPLORATORY, 95):
+        for line in textwrap.wrap(f"{EXPLORATORY} {RESEARCH_ONLY}", 95):
             write(MARGIN, y, line)
             y += LINE
 

@@ -5,9 +5,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import BrowserContext, Locator, Page
 
-from serve.drawn_tissue import draw_field, encode
+from gradio_ui.example_fields import draw
+from serve.drawn_tissue import encode
 from serve.settings import Settings
 from tests.conftest import ROOT
 
@@ -17,16 +18,11 @@ WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 class Visitor:
-    """A person with a browser of their own."""
+    """A person who looks at the page."""
 
-    def __init__(self, browser, url: str, width: str, **context) -> None:
+    def __init__(self, context: BrowserContext, url: str, width: str) -> None:
         self.url, self.width = url, width
-        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        self._context = browser.new_context(viewport=size, accept_downloads=True, **context)
-        self._context.grant_permissions(
-            ["clipboard-read", "clipboard-write", "camera"], origin=self.url
-        )
-        self.page: Page = self._context.new_page()
+        self.page: Page = context.new_page()
         self._hosts: set[str] = set()
         self._errors: list[str] = []
         self.page.on("request", lambda sent: self._hosts.add(_host(sent.url)))
@@ -54,31 +50,46 @@ class Visitor:
     def judge_patient(self, *files: Path) -> None:
         """Upload a patient's files and press the button."""
         self.open("Patient")
-        self.page.locator("#files input[type=file]").set_input_files(files)
-        self.page.locator("#files .filename").nth(len(files) - 1).wait_for()
+        self.page.locator("#patient-upload input[type=file]").set_input_files(files)
+        self.page.locator("#patient-upload .filename").nth(len(files) - 1).wait_for()
         self.page.get_by_role("button", name="Judge the patient").click()
 
     def leave(self) -> None:
-        """Close the browser; whatever happened, it asked nobody else and reported no error."""
+        """Close the tab; whatever happened, it asked nobody else and reported no error."""
         assert {h for h in self._hosts if not h.startswith(("blob:", "data:"))} == {self.url}
         assert self._errors == []
-        self._context.close()
+        self.page.close()
 
 
 def _host(url: str) -> str:
     return re.sub(r"^(\w+://[^/]*).*", r"\1", url)
 
 
+@pytest.fixture(scope="session")
+def visit(browser, page_url):
+    """Open the page; a browser keeps its scripts for all who visit with the same width."""
+    contexts = {}
+    for width, size in WIDTHS.items():
+        viewport = dict(zip(("width", "height"), size, strict=True))
+        contexts[width] = browser.new_context(viewport=viewport, accept_downloads=True)
+        contexts[width].grant_permissions(
+            ["clipboard-read", "clipboard-write", "camera"], origin=page_url
+        )
+    yield lambda width="desktop": Visitor(contexts[width], page_url, width)
+    for context in contexts.values():
+        context.close()
+
+
 @pytest.fixture(params=WIDTHS)
-def visitor(request, browser, page_url):
-    visitor = Visitor(browser, page_url, request.param)
+def visitor(request, visit):
+    visitor = visit(request.param)
     yield visitor
     visitor.leave()
 
 
 @pytest.fixture
-def desktop(browser, page_url):
-    visitor = Visitor(browser, page_url, "desktop")
+def desktop(visit):
+    visitor = visit()
     yield visitor
     visitor.leave()
 
@@ -97,15 +108,14 @@ def broken_file(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture
-def patient_zip(request, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def patient_zip(tmp_path_factory) -> Path:
     """200 images of one patient."""
-    drawn = [encode(draw_field(seed)) for seed in range(4)]
-    # Equal files of one name would share a place.
-    file = tmp_path / f"{request.node.name}.zip"
+    drawn = [encode(draw(seed), "JPEG", quality=90) for seed in range(4)]
+    file = tmp_path_factory.mktemp("patient") / "patient.zip"
     with zipfile.ZipFile(file, "w") as archive:
         for i in range(200):
-            archive.writestr(f"slide/{i:03}.png", drawn[i % 4])
+            archive.writestr(f"slide/{i:03}.jpg", drawn[i % 4])
     return file
 
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 DESCRIPTIONS = {
-    "/classify": "Judge one image",
-    "/patient": "Judge a patient by images",
+    "/classify": "Judge one image file",
+    "/patient": "Judge a patient by image files",
     "/classify_field": "Judge one photograph",
     "/judge_patient": "Judge several 40x photographs",
     "/describe_model": "Describe the model that runs",
@@ -27,12 +27,15 @@ def snippets(page_url) -> dict[str, str]:
 def test_it_lists_the_endpoints_and_asks_no_other_host(desktop, screenshot):
     desktop.page.get_by_role("button", name="Use via API or MCP").click()
     panel = desktop.page.locator(".api-docs")
-    panel.get_by_text("Python", exact=True).first.click()
+    panel.get_by_text("Install the Python client").wait_for()  # not what is for assistants
     for name, description in DESCRIPTIONS.items():
         panel.get_by_text(name, exact=True).locator("visible=true").first.wait_for()
         panel.get_by_text(description).locator("visible=true").first.wait_for()
     assert "handle_file('field.png')" in panel.inner_text()
     screenshot(desktop, "api")
+    panel.get_by_text("MCP", exact=True).first.click()
+    panel.get_by_text("3 Available MCP Tools").wait_for()
+    assert "5 MCP Tools" not in panel.inner_text()
 
 
 def test_the_snippets_work_when_pasted(snippets, page_url, client, field_file):

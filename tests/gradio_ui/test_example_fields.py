@@ -20,7 +20,7 @@ def model() -> Model:
 def test_without_a_data_set_they_are_drawn_and_say_so():
     fields, origin = example_fields(None)
     assert len(fields) == 4
-    assert "synthetic" in origin
+    assert "Synthetic" in origin
     for content in fields.values():
         assert read_field(content).pixels.shape == (460, 700, 3)
 
@@ -48,8 +48,7 @@ def test_a_drawn_patient_has_six_fields_that_are_all_judged(tmp_path, model):
 
 
 def test_a_drawn_slide_has_a_benign_piece_and_one_of_carcinoma(tmp_path, model):
-    path = tmp_path / "slide.tiff"
-    drawn_slide(path)
+    (path,) = drawn_slide(tmp_path)
     with Slide.open(path, model.training_field) as slide:
         tiles = find_tiles(slide, slide.overview(), model.tissue_limits.min_tissue)
         answers = model.classify([Field(slide.field(tile)) for tile in tiles])

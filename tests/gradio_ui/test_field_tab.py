@@ -11,7 +11,6 @@ from handler import RESEARCH_ONLY
 from serve.description import Description
 from serve.drawn_tissue import draw_field, encode
 from serve.management import Management
-from serve.torchserve import TorchServe
 from tests.conftest import wait_until
 from tests.gradio_ui.conftest import WIDTHS, uploads_of
 
@@ -193,23 +192,6 @@ def test_camera(visitor):
     visitor.page.wait_for_function("document.querySelector('#field video').videoWidth > 0")
     visitor.page.get_by_label("capture photo").click()
     visitor.verdict()
-
-
-def test_service_down_and_back(desktop, service, field_file, screenshot):
-    down = desktop.page.locator("#service-down")
-    torchserve = TorchServe(service)
-    torchserve.stop()
-    try:
-        down.wait_for()
-        assert "does not answer at the moment" in down.inner_text()
-        desktop.upload(field_file)
-        desktop.page.get_by_text("TorchServe is not running here").wait_for()
-        screenshot(desktop, "down")
-    finally:
-        torchserve.start()
-    down.wait_for(state="hidden")
-    desktop.upload(field_file)
-    desktop.verdict()
 
 
 def test_a_service_without_a_worker_is_down(desktop, service):

@@ -9,10 +9,10 @@ from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from gradio_ui.example_fields import FIELDS
+from gradio_ui.example_fields import FIELDS, draw
 from gradio_ui.page import AT_A_TIME, QUEUE
 from handler import RESEARCH_ONLY
-from serve.drawn_tissue import draw_field, encode
+from serve.drawn_tissue import encode
 from tests.conftest import field_that_is, wait_until, worker_of
 from tests.gradio_ui.conftest import Visitor
 
@@ -20,25 +20,27 @@ ENDPOINTS = {"/classify", "/patient", "/classify_field", "/judge_patient", "/des
 TABS = ("One image", "Patient", "Slide", "Model")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_control_has_a_label_and_text_can_be_read(browser, page_url, field_file, scheme):
-    visitor = Visitor(browser, page_url, "desktop", color_scheme=scheme)
-    visitor.upload(field_file)
-    visitor.verdict()
+def test_every_control_has_a_label_and_text_can_be_read(desktop, field_file):
+    page = desktop.page
+    desktop.upload(field_file)
+    desktop.verdict()
     for tab in TABS:
-        visitor.open(tab)
-        if tab == "Patient":
-            visitor.page.get_by_role("button", name="Try it with drawn fields").click()
-            visitor.page.locator("#patient .verdict").wait_for()
-            visitor.page.get_by_role("button", name="Judge the patient", disabled=False).wait_for()
-            visitor.page.wait_for_timeout(500)  # colours fade from the disabled button's
+        desktop.open(tab)
+        if tab in {"Patient", "Slide"}:
+            name = tab.lower()
+            page.get_by_role("button", name=f"Try it with a drawn {name}").click()
+            page.locator(f"#{name}-summary .verdict").wait_for()
+            page.get_by_role("button", name=f"Judge the {name}", disabled=False).wait_for()
         if tab == "Model":
-            visitor.page.locator("#about details:not([open])").evaluate_all(
+            page.locator("#about details:not([open])").evaluate_all(
                 "all => all.forEach(section => section.open = true)"
             )
-        found = Axe().run(visitor.page).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
-    visitor.leave()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.locator("body.dark").wait_for(state="attached" if scheme == "dark" else "detached")
+            page.wait_for_timeout(500)  # colours fade
+            found = Axe().run(page).response["violations"]
+            assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], (tab, scheme)
 
 
 def test_everything_is_done_by_keyboard(desktop):
@@ -61,22 +63,23 @@ def test_everything_is_done_by_keyboard(desktop):
     page.get_by_role("button", name="Judge the patient").wait_for()
 
 
-def test_visitors_at_once_see_their_own_results_only(browser, page_url, client, tmp_path):
+def test_visitors_at_once_see_their_own_results_only(visit, client, tmp_path):
     visitors: list[Visitor] = []
     files: list[Path] = []
     verdicts = "uncertain", "malignant", "benign"
     for verdict, width in zip(verdicts, ("desktop", "phone", "desktop"), strict=True):
-        visitors.append(Visitor(browser, page_url, width))
+        visitors.append(visit(width))
         files.append(tmp_path / f"visitor-{len(files)}.png")
         files[-1].write_bytes(encode(field_that_is(verdict)))
     for visitor, file in zip(visitors, files, strict=True):
         visitor.upload(file)
         visitor.judge_patient(file, file)
     for visitor, file in zip(visitors, files, strict=True):
-        visitor.page.locator("#patient .verdict").wait_for()
+        visitor.page.locator("#patient-summary .verdict").wait_for()
         answer = client.predict(file)
         assert (
-            f"malignancy {answer.probability:.0%}" in visitor.page.locator("#patient").inner_text()
+            f"malignancy {answer.probability:.0%}"
+            in visitor.page.locator("#patient-summary").inner_text()
         )
         visitor.open("One image")
         assert f"malignancy: {answer.probability:.0%}" in visitor.verdict().inner_text()
@@ -89,7 +92,7 @@ def test_programs_at_once_get_their_own_answers(page_url, client, tmp_path):
     files = []
     for seed in range(6):
         files.append(tmp_path / f"{seed}.png")
-        files[-1].write_bytes(encode(draw_field(seed)))
+        files[-1].write_bytes(encode(draw(seed)))
     visitor = Client(page_url, verbose=False)
     with ThreadPoolExecutor(6) as pool:
         answers = list(
@@ -115,9 +118,9 @@ def test_a_waiting_visitor_sees_the_place_in_the_queue(desktop, page_url, patien
     jobs = [others.submit([handle_file(patient_zip)], api_name="/patient") for _ in range(3)]
     wait_until(lambda: sum(job.status().code.name == "PROCESSING" for job in jobs) == 2)
     desktop.judge_patient(patient_zip)
-    desktop.page.locator("#progress").get_by_text("queue: 2/2").wait_for()
+    desktop.page.locator("#patient-progress").get_by_text("queue: 2/2").wait_for()
     desktop.page.get_by_role("button", name="Cancel").click()
-    desktop.page.locator("#progress").get_by_text("Cancelled").wait_for()
+    desktop.page.locator("#patient-progress").get_by_text("Cancelled").wait_for()
     for job in jobs:
         job.cancel()
 
@@ -128,9 +131,8 @@ def test_a_full_queue_refuses_and_everybody_in_it_is_answered(page_url, service,
     worker.suspend()
     try:
         events = []
-        for _ in range(AT_A_TIME + QUEUE + 8):
-            files = {"files": ("field.png", field_png)}
-            (path,) = requests.post(f"{api}/upload", files=files, timeout=30).json()
+        files = [("files", ("field.png", field_png))] * (AT_A_TIME + QUEUE + 8)
+        for path in requests.post(f"{api}/upload", files=files, timeout=30).json():
             data = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
             sent = requests.post(f"{api}/call/classify", json={"data": data}, timeout=30)
             if not sent.ok:

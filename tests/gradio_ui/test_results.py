@@ -13,10 +13,10 @@ import pytest
 from bulk.patient import PatientScore, score_patient
 from bulk.tables import ANSWER
 from bulk.tables import MODEL as MODEL_COLUMNS
-from gradio_ui import patient_result
 from gradio_ui.heat_map_view import describe
-from gradio_ui.patient_tab import conclude
+from gradio_ui.patient_result import PatientRun
 from gradio_ui.report import to_csv, to_pdf
+from gradio_ui.run import conclude
 from gradio_ui.scoring import JudgedImage
 from gradio_ui.verdict import figures, prediction
 from handler import RESEARCH_ONLY
@@ -29,6 +29,7 @@ from serve.management import Management
 MODEL = ModelId("breakhis", "9.9", "f" * 64)
 RULE = DecisionRule(threshold=0.0, abstain=(-0.5, 0.5), slope=1.5, intercept=0.0)
 MANIFEST = {"decision_rule": vars(RULE), "training": {"tolerated_risk": 0.3}}
+NOBODY = RunningModel(Management("http://127.0.0.1:9", None))
 MEASURED = {"abstained": {"value": 0.5}, "wrong_verdicts": {"value": 0.1}}
 EVALUATION = {"magnifications": {"40X": {"patient": {"benign": 4, "malignant": 6, **MEASURED}}}}
 DESCRIPTION = Description(MODEL, "torch-fp32", MANIFEST, EVALUATION, "", {})
@@ -76,19 +77,17 @@ def test_names_can_be_no_formula_and_no_markup():
     (first, second) = csv.DictReader(io.StringIO(to_csv(results).decode("utf-8-sig")))
     assert first["file"] == "'=cmd()"
     assert first["note"] == second["note"] == RESEARCH_ONLY
-    for html in (patient_result.failures(results), patient_result.gallery(results)):
-        assert "<script>" not in html
-    text = pypdf.PdfReader(io.BytesIO(to_pdf(results, None, "<i>"))).pages[0].extract_text()
+    assert "<script>" not in PatientRun(NOBODY, 2, results).gallery()
+    text = pypdf.PdfReader(io.BytesIO(to_pdf(results, None, "<i>", MODEL))).pages[0].extract_text()
     assert "<script>alert(1)</script>: <b>bad" in text
 
 
 def test_images_judged_by_two_models_have_no_score_together():
-    nobody = RunningModel(Management("http://127.0.0.1:9", None))  # the answers alone tell
     first, second = scored(1.0), scored(2.0)
     second = replace(second, answer=replace(second.answer, model=replace(MODEL, sha256="e" * 64)))
-    _, together, downloads, _, gallery = conclude(nobody, [first, second])
-    assert "model was changed" in together
-    assert downloads == ""
+    _, together, files, gallery = conclude(PatientRun(NOBODY, 2, [first, second]))
+    assert "model changed" in together  # the answers alone tell
+    assert files == ""
     assert "a.png" in gallery
 
 
@@ -97,15 +96,15 @@ def test_the_report_is_one_page(n):
     results = [scored(i / 100, name=f"{'long-' * 30}{i}.png") for i in range(n)]
     results += [JudgedImage(f"bad-{i}.png", reason="It is damaged. " * 20) for i in range(n)]
     pdf = pypdf.PdfReader(
-        io.BytesIO(to_pdf(results, score_patient(answers(*results), RULE), "formed " * 80))
+        io.BytesIO(to_pdf(results, score_patient(answers(*results), RULE), "formed " * 80, MODEL))
     )
     assert len(pdf.pages) == 1
     assert len(pdf.pages[0].images) == min(n, 9)
 
 
 def test_a_rejected_image_has_no_probability():
-    rows = patient_result.rows([scored(0.0), scored(9.0, "rejected"), JudgedImage("b")])
-    assert [row[2] for row in rows] == [0.5, None, None]
+    images = [scored(0.0), scored(9.0, "rejected"), JudgedImage("b")]
+    assert [row[2] for row in PatientRun(NOBODY, 3, images).view()] == [0.5, None, None]
 
 
 def test_a_rejection_says_why_before_all_else():

@@ -5,17 +5,15 @@ import re
 from pathlib import Path
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 
 from bulk.slides.slide import Tile
 from bulk.slides.summary import EXPLORATORY
-from gradio_ui import slide_tab
-from gradio_ui.uploads import UploadedFile
+from gradio_ui.slide_result import MAX_FIELDS, spread
 from handler import RESEARCH_ONLY
-from serve.description import RunningModel
 from serve.drawn_slides import write_slide
 from serve.drawn_tissue import draw_field, encode
-from serve.management import Management
 from tests.conftest import field_that_is, wait_until
 from tests.equal_fields import many
 from tests.gradio_ui.conftest import Visitor, uploads_of
@@ -25,14 +23,14 @@ from tests.gradio_ui.test_patient_tab import download, rows_of
 def judge_slide(visitor: Visitor, file: Path) -> None:
     """Upload a slide and press the button."""
     visitor.open("Slide")
-    visitor.page.locator("#slide-file input[type=file]").set_input_files(file)
-    visitor.page.locator("#slide-file .filename").wait_for()
+    visitor.page.locator("#slide-upload input[type=file]").set_input_files(file)
+    visitor.page.locator("#slide-upload .filename").wait_for()
     visitor.page.get_by_role("button", name="Judge the slide").click()
 
 
 @pytest.fixture
 def large_slide(tmp_path: Path) -> Path:
-    return write_slide(tmp_path / "large.tiff", (14_000, 9200), many(20, 20))
+    return write_slide(tmp_path / "large.tiff", (7000, 4600), many(10, 10))
 
 
 def test_a_slide_with_its_heat_map_and_best_fields(
@@ -42,8 +40,7 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     verdicts = {(1, 1): "malignant", (1, 2): "uncertain", (2, 2): "benign"}
     fields = {where: field_that_is(verdict) for where, verdict in verdicts.items()}
     regions = {(700 * column, 460 * row): field for (row, column), field in fields.items()}
-    # Equal files of one name would share a place.
-    file = write_slide(tmp_path / f"biopsy-{visitor.width}.tiff", (2800, 1840), regions)
+    file = write_slide(tmp_path / "biopsy.tiff", (2800, 1840), regions)
     judge_slide(visitor, file)
     page = visitor.page
     page.get_by_text("Fields of the slide").wait_for()
@@ -52,7 +49,7 @@ def test_a_slide_with_its_heat_map_and_best_fields(
     assert EXPLORATORY in said
     assert RESEARCH_ONLY not in said  # it stands above, once
     assert "Scale: 0.49 x 0.49 micrometres a pixel, as the slide states." in said
-    assert "QuPath 0.5 or later" in page.locator("#slide-downloads").inner_text()
+    assert "QuPath 0.5 or later" in page.locator("#slide-files").inner_text()
     assert "3 of 3 fields" in page.locator("#slide-progress").inner_text()
     # A place shows its field.
     sheet = page.locator("#slide-picture .mapped .sheet")
@@ -98,32 +95,47 @@ def test_a_drawn_slide_is_one_click_away(desktop, service):
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_the_overview_is_sent_once_and_the_slide_deleted(client, service, tmp_path, monkeypatch):
-    monkeypatch.setattr(slide_tab, "REFRESH", 0)
-    folder = tmp_path / "upload"
-    folder.mkdir()
-    file = write_slide(folder / "biopsy.tiff", (2800, 1840), many(2, 3))
-    model = RunningModel(Management.from_settings(service))
-    sent = [UploadedFile(file, file.name)]
-    updates = [picture for _, _, picture in slide_tab.judge(client, model, sent, 0, 0, False)]
-    assert len(updates) > 6  # one for each field, and before and after them
-    assert sum("image" in update for update in updates) == 1
-    assert len(updates[-1]["value"]["fields"]) == 6
-    assert not folder.exists()
+def test_each_picture_is_sent_once(page_url):
+    """What a browser gets while a drawn slide of twelve fields is judged."""
+    page = requests.get(f"{page_url}/config", timeout=30).json()
+    (button,) = [
+        each["id"]
+        for each in page["components"]
+        if each["props"].get("value") == "Try it with a drawn slide"
+    ]
+    (judge,) = [
+        each["id"]
+        for each in page["dependencies"]
+        if [button, "click"] in each["targets"] and each["types"]["generator"]
+    ]
+    visit = {"session_hash": "slide"}
+    call = {**visit, "fn_index": judge, "data": []}
+    requests.post(f"{page_url}/gradio_api/queue/join", json=call, timeout=30)
+    updates = []
+    with requests.get(
+        f"{page_url}/gradio_api/queue/data", params=visit, timeout=60, stream=True
+    ) as answer:
+        for line in answer.iter_lines():
+            updates.append(line)
+            if b"process_completed" in line:
+                break
+    assert any(b"12 of 12 fields" in update for update in updates)
+    assert sum(update.count(b"data:image/jpeg") for update in updates) == 1 + 12
+    assert len(updates[-1]) < 2000
 
 
 def test_cancel_stops_the_work_and_keeps_what_was_judged(desktop, service, large_slide):
     before = set(uploads_of(service))
     judge_slide(desktop, large_slide)
     page = desktop.page
-    page.locator("#slide-progress").get_by_text(re.compile(r"[1-9]\d* of 400 fields")).wait_for()
-    page.get_by_role("button", name="Cancel the slide").click()
+    page.locator("#slide-progress").get_by_text(re.compile(r"[1-9]\d* of 100 fields")).wait_for()
+    page.get_by_role("button", name="Cancel").click()
     page.locator("#slide-progress").get_by_text("Cancelled").wait_for()
     page.get_by_text("Fields of the slide").wait_for()
     said = page.locator("#slide-summary").inner_text()
     judged = int(re.search(r"(\d+) fields:", said)[1])
-    assert 0 < judged < 400
-    assert "400 fields hold tissue" in said
+    assert 0 < judged < 100
+    assert "100 fields hold tissue" in said
     assert len(rows_of(download(desktop, "Table as CSV"))) == judged
     wait_until(lambda: set(uploads_of(service)) <= before)
 
@@ -133,7 +145,7 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
     desktop.open("Slide")
     desktop.page.get_by_role("button", name="Judge the slide").click()
     said = desktop.page.locator("#slide-progress")
-    said.get_by_text("Choose a slide first").wait_for()
+    said.get_by_text("Choose a file first").wait_for()
     judge_slide(desktop, broken_file)
     said.get_by_text("broken.png is no slide that OpenSlide reads").wait_for()
     desktop.page.get_by_role("button", name="Judge the slide", disabled=False).wait_for()
@@ -154,9 +166,8 @@ def test_what_is_no_slide_and_has_no_scale_is_said(desktop, service, broken_file
 
 
 def test_no_more_fields_are_judged_than_the_page_says():
-    most = slide_tab.MAX_FIELDS
-    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * most)]
-    assert slide_tab._spread(tiles[:10]) == tiles[:10]
-    chosen = slide_tab._spread(tiles)
-    assert len(set(chosen)) == most
+    tiles = [Tile(0, column, 700 * column, 0, 700, 460) for column in range(3 * MAX_FIELDS)]
+    assert spread(tiles[:10]) == tiles[:10]
+    chosen = spread(tiles)
+    assert len(set(chosen)) == MAX_FIELDS
     assert (chosen[0], chosen[-1]) == (tiles[0], tiles[-1])

@@ -6,6 +6,7 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -40,9 +41,11 @@ def as_text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def test_an_assistant_is_told_what_each_tool_does_and_takes(call):
+def test_an_assistant_is_told_what_each_tool_does_and_takes(call, page_url):
     tools = {tool.name: tool for tool in call("").tools}
     assert tools.keys() == {"classify_field", "judge_patient", "describe_model"}
+    listed = requests.get(f"{page_url}/gradio_api/mcp/schema", timeout=30).json()
+    assert [tool["name"] for tool in listed] == list(tools)  # as the page for programs says
     for tool in tools.values():
         for name, argument in tool.inputSchema["properties"].items():
             assert "base64" in argument["description"], name

@@ -2,11 +2,12 @@
 
 import re
 
+from gradio_ui.example_fields import draw
 from serve.drawn_slides import write_slide
-from serve.drawn_tissue import draw_field, encode
+from serve.drawn_tissue import encode
 from tests.conftest import wait_until, worker_of
 from tests.equal_fields import many
-from tests.gradio_ui.conftest import Visitor, uploads_of
+from tests.gradio_ui.conftest import uploads_of
 
 
 def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
@@ -15,7 +16,7 @@ def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
     before = set(uploads_of(service))
     files = [tmp_path / f"{seed}.png" for seed in (1, 2)]
     for seed, file in enumerate(files, 1):
-        pixels = draw_field(seed)
+        pixels = draw(seed)
         file.write_bytes(encode(pixels // 2 + 112 if seed == 2 else pixels))
     page, worker = desktop.page, worker_of(service)
     worker.suspend()
@@ -31,9 +32,9 @@ def test_a_second_upload_is_judged_though_the_first_is_still_under_way(
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_closed_tab_leaves_no_upload(browser, page_url, service, field_file):
+def test_a_closed_tab_leaves_no_upload(visit, service, field_file):
     before = set(uploads_of(service))
-    visitor = Visitor(browser, page_url, "desktop")
+    visitor = visit()
     worker = worker_of(service)
     worker.suspend()
     try:
@@ -46,11 +47,11 @@ def test_a_closed_tab_leaves_no_upload(browser, page_url, service, field_file):
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(browser, page_url, service, patient_zip):
+def test_a_tab_that_is_closed_in_mid_run_leaves_no_upload(visit, service, patient_zip):
     before = set(uploads_of(service))
-    visitor = Visitor(browser, page_url, "desktop")
+    visitor = visit()
     visitor.judge_patient(patient_zip)
-    progress = visitor.page.locator("#progress")
+    progress = visitor.page.locator("#patient-progress")
     progress.get_by_text(re.compile(r"[1-9]\d* of 200 images")).wait_for()
     visitor.leave()
     wait_until(lambda: set(uploads_of(service)) <= before)
@@ -62,27 +63,25 @@ def test_an_example_that_is_cancelled_leaves_the_chosen_files_to_be_judged(
     before = set(uploads_of(service))
     page, worker = desktop.page, worker_of(service)
     desktop.open("Patient")
-    page.locator("#files input[type=file]").set_input_files(field_file)
-    page.locator("#files .filename").wait_for()
+    page.locator("#patient-upload input[type=file]").set_input_files(field_file)
+    page.locator("#patient-upload .filename").wait_for()
     worker.suspend()
     try:
-        page.get_by_role("button", name="Try it with drawn fields").click()
-        page.locator("#progress").get_by_text("0 of 6 images").wait_for()
+        page.get_by_role("button", name="Try it with a drawn patient").click()
+        page.locator("#patient-progress").get_by_text("0 of 6 images").wait_for()
         page.get_by_role("button", name="Cancel").click()
-        page.locator("#progress").get_by_text("Cancelled").wait_for()
+        page.locator("#patient-progress").get_by_text("Cancelled").wait_for()
     finally:
         worker.resume()
     page.get_by_role("button", name="Judge the patient", disabled=False).click()
-    page.locator("#patient").get_by_text("over 1 of 1 images").wait_for()
+    page.locator("#patient-summary").get_by_text("over 1 of 1 images").wait_for()
     wait_until(lambda: set(uploads_of(service)) <= before)
 
 
-def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(
-    browser, page_url, service, tmp_path
-):
+def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(visit, service, tmp_path):
     before = set(uploads_of(service))
     file = write_slide(tmp_path / "biopsy.tiff", (2800, 1840), many(2, 3))
-    first, second = (Visitor(browser, page_url, "desktop") for _ in range(2))
+    first, second = (visit() for _ in range(2))
     worker = worker_of(service)
     worker.suspend()
     try:
@@ -90,10 +89,10 @@ def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(
             visitor.open("Slide")
         first.page.get_by_role("button", name="Try it with a drawn slide").click()
         first.page.wait_for_timeout(1000)  # it is the slide that the second has to wait for
-        second.page.locator("#slide-file input[type=file]").set_input_files(file)
-        second.page.locator("#slide-file .filename").wait_for()
+        second.page.locator("#slide-upload input[type=file]").set_input_files(file)
+        second.page.locator("#slide-upload .filename").wait_for()
         second.page.get_by_role("button", name="Judge the slide").click()
-        second.page.get_by_role("button", name="Cancel the slide").click()
+        second.page.get_by_role("button", name="Cancel").click()
         second.page.locator("#slide-progress").get_by_text("Cancelled").wait_for()
         wait_until(lambda: set(uploads_of(service)) <= before)
     finally:
