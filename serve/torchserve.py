@@ -106,17 +106,17 @@ class TorchServe:
     def process(self) -> psutil.Process | None:
         """Return the running supervisor, or None."""
         try:
-            pid, created = self._state()
+            pid, started = self._state()
             process = psutil.Process(pid)
             # A process id may have been given to another program since.
-            same = process.create_time() == created
+            same = _started(process) == started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
     def _state(self) -> tuple[int, float]:
         state = json.loads(self._state_file.read_text("utf-8"))
-        return state["pid"], state["created"]
+        return state["pid"], state["started"]
 
     def _family(self) -> list[psutil.Process]:
         """Return the supervisor and all under it, or what is left when it was killed."""
@@ -161,7 +161,7 @@ class TorchServe:
                 # Ctrl-C in the terminal reaches none of them first.
                 start_new_session=True,
             )
-        state = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+        state = {"pid": process.pid, "started": _started(psutil.Process(process.pid))}
         write_whole(self._state_file, json.dumps(state).encode())
         return process
 
@@ -194,3 +194,11 @@ class TorchServe:
             for line in log.read_text("utf-8", "replace").splitlines()[-10:]
         ]
         return "\n".join([f"The last lines of the logs in {self._console.parent}:", *lines])
+
+
+def _started(process: psutil.Process) -> float:
+    """Return when a process was started, in seconds since the machine was.
+
+    The time of day would be another one once the clock is set.
+    """
+    return round(process.create_time() - psutil.boot_time(), 2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -173,6 +174,34 @@ def test_a_second_start_is_refused(service):
     assert "already runs" in done.stderr
 
 
+def run_inside(
+    namespace: str, setup: str, settings: Settings, *arguments: str
+) -> subprocess.CompletedProcess:
+    """Run the command line on a machine that is this one but for what is set up."""
+    inside = ["unshare", "--map-root-user", namespace, "sh", "-c", f'{setup} && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip(f"unshare {namespace} is not installed, or not allowed")
+    return subprocess.run(
+        [*inside, sys.executable, "-m", "breakhis", *arguments],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_running_service_is_known_again_when_the_clock_was_set(service, tmp_path):
+    """Linux reckons the time at which the machine was started from the clock."""
+    times, said = tmp_path / "stat", Path("/proc/stat").read_text()
+    booted = re.search(r"(?m)^btime (\d+)", said)
+    times.write_text(said.replace(booted[0], f"btime {int(booted[1]) + 3600}"))
+    mount = f'mount --bind "{times}" /proc/stat'
+    done = run_inside("--mount", mount, service, "serve", "--background")
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+
+
 @pytest.mark.parametrize("purpose", ["inference", "management", "metrics"])
 def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
     with socket.socket() as taken:
@@ -206,18 +235,8 @@ def test_an_address_that_this_machine_does_not_have_is_not_called_taken():
 
 def test_a_machine_without_ipv4_is_told_what_is_missing(fresh_settings):
     """Its loopback is ::1 alone."""
-    without = "ip link set lo up && ip address del 127.0.0.1/8 dev lo"
-    inside = ["unshare", "--map-root-user", "--net", "sh", "-c", f'{without} && exec "$@"', "sh"]
-    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
-        pytest.skip("a network of its own takes unshare and ip, and the right to use them")
-    done = subprocess.run(
-        [*inside, sys.executable, "-m", "breakhis", "serve", "--background"],
-        cwd=ROOT,
-        env=environment(fresh_settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    loopback = "ip link set lo up && ip address del 127.0.0.1/8 dev lo"
+    done = run_inside("--net", loopback, fresh_settings, "serve", "--background")
     assert done.returncode == 1
     assert "The service needs IPv4" in done.stderr
     assert "Traceback" not in done.stderr
