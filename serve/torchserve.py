@@ -46,13 +46,14 @@ class TorchServe:
         ------
         BadSetting
             The path of the run folder is too long, others can get into it, or another program
-            uses one of the ports.
+            uses one of the ports; or what runs there already has other ports.
         StartFailed
             It was started from this run folder before, the archive is missing, TorchServe
             ended, or it took too long.
         """
         settings = self.settings
         if self.process() is not None:
+            self.require_same_ports()
             raise StartFailed(
                 f"TorchServe already runs at {settings.inference_url}. Stop it with: breakhis stop"
             )
@@ -78,6 +79,21 @@ class TorchServe:
             if self.process() is not None:
                 self.stop()
             raise
+
+    def require_same_ports(self) -> None:
+        """Make sure that what runs here has the ports of the settings.
+
+        Raises
+        ------
+        BadSetting
+            It has others.
+        """
+        running = json.loads(self._state_file.read_text("utf-8"))["addresses"]
+        if running != self._addresses:
+            raise BadSetting(
+                f"Another TorchServe runs in {self.settings.run_dir}, at {running[0]}. For a "
+                "second one beside it, set BREAKHIS_RUN_DIR to another folder, too."
+            )
 
     def stop(self) -> None:
         """Stop TorchServe and its workers; returns when all are gone.
@@ -134,6 +150,11 @@ class TorchServe:
             return False
 
     @property
+    def _addresses(self) -> list[str]:
+        settings = self.settings
+        return [settings.inference_url, settings.management_url, settings.metrics_url]
+
+    @property
     def _archive(self) -> Path:
         return self.settings.model_store / ServedArchive.read(self.settings).archive
 
@@ -161,7 +182,11 @@ class TorchServe:
                 # Ctrl-C in the terminal reaches none of them first.
                 start_new_session=True,
             )
-        state = {"pid": process.pid, "started": _started(psutil.Process(process.pid))}
+        state = {
+            "pid": process.pid,
+            "started": _started(psutil.Process(process.pid)),
+            "addresses": self._addresses,
+        }
         write_whole(self._state_file, json.dumps(state).encode())
         return process
 

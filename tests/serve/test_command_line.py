@@ -174,6 +174,16 @@ def test_a_second_start_is_refused(service):
     assert "already runs" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["serve", "--background"], ["demo"]])
+def test_a_second_one_with_other_ports_wants_a_folder_of_its_own(service, command):
+    ports = ("inference_port", "management_port", "metrics_port")
+    other = replace(service, **{port: free_port() for port in ports})
+    done = run(other, *command, GRADIO_SERVER_PORT=str(free_port()))
+    assert done.returncode == 1
+    assert f"runs in {service.run_dir}, at {service.inference_url}" in done.stderr
+    assert "set BREAKHIS_RUN_DIR to another folder" in done.stderr
+
+
 def run_inside(
     namespace: str, setup: str, settings: Settings, *arguments: str
 ) -> subprocess.CompletedProcess:
