@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from bulk.errors import BulkError
 from handler import RESEARCH_ONLY
-from handler.errors import BadModel
+from handler.errors import BadModel, UnknownEngine
 from handler.manifest import read_manifest
 from serve import commands, models
 from serve.archive import Archive
@@ -32,7 +32,7 @@ class Commands(TyperGroup):
         """Run the command that was given."""
         try:
             return super().invoke(ctx)
-        except (ServeError, BulkError) as error:
+        except (ServeError, BulkError, BadModel, UnknownEngine) as error:
             print(error, file=sys.stderr)
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
@@ -127,7 +127,9 @@ def slide(
     region: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.geojson", help="Judge only inside its polygons, as QuPath exports them."
+            metavar="FILE.geojson",
+            resolve_path=True,
+            help="Judge only inside its polygons, as QuPath exports them.",
         ),
     ] = None,
     ray: Ray = None,

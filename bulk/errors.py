@@ -18,7 +18,7 @@ class RegionUnusable(BulkError):
 
 
 class ModelUnusable(BulkError):
-    """The model's files are missing or damaged, or a worker could not open them."""
+    """A worker ended while it opened the model."""
 
 
 class OutputUnusable(BulkError):
@@ -35,3 +35,6 @@ class UnreadableFile(BulkError):
 
 class WorkerEnded(BulkError):
     """Every worker that a file was given to ended. A later run tries it again."""
+
+    def __init__(self) -> None:
+        super().__init__("Every worker that read this file ended. Look at it with care.")

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from handler.decision import DecisionRule
 from handler.prediction import Prediction, Verdict
+
+if TYPE_CHECKING:  # a row is what a table keeps of a prediction
+    from bulk.images.table import Row
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class PatientScore:
     called_malignant: int
 
 
-def score_patient(answers: Iterable[Prediction], rule: DecisionRule) -> PatientScore | None:
+def score_patient(answers: "Iterable[Prediction | Row]", rule: DecisionRule) -> PatientScore | None:
     """Average the decisions of the images that got a verdict.
 
     The mean is the sum rule of Kittler, Hatef, Duin, Matas, "On combining classifiers",
@@ -38,7 +42,7 @@ def score_patient(answers: Iterable[Prediction], rule: DecisionRule) -> PatientS
 
     Parameters
     ----------
-    answers : iterable of Prediction
+    answers : iterable of Prediction or of Row
         Gone through once.
     rule : DecisionRule
         That of the model that gave them.

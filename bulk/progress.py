@@ -1,7 +1,6 @@
 """Shows how far scoring is, of files or of fields: a bar, or lines where there is no terminal."""
 
 import time
-from types import TracebackType
 
 from rich import progress
 from rich.console import Console
@@ -19,7 +18,7 @@ class Rate(progress.ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f} {task.fields['of']}/s")
 
 
-class Progress:
+class Progress(progress.Progress):
     """Counts what is scored.
 
     Parameters
@@ -32,40 +31,27 @@ class Progress:
     """
 
     def __init__(self, total: int, of: str, console: Console) -> None:
-        self._console = console
-        self._bar = progress.Progress(
+        super().__init__(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             Rate(),
             progress.TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and total),
         )
-        self._task = self._bar.add_task("Scoring", total=total, of=of)
+        self.add_task("Scoring", total=total, of=of)
         self._next_line = time.monotonic() + INTERVAL
 
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def advance(self, number: int) -> None:
+    def count(self, number: int) -> None:
         """Count some more as done."""
-        self._bar.advance(self._task, number)
-        task = self._bar.tasks[0]
-        if self._console.is_terminal or not task.speed or time.monotonic() < self._next_line:
+        (task,) = self.tasks
+        self.advance(task.id, number)
+        if self.console.is_terminal or not task.speed or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + INTERVAL
         of = task.fields["of"]
-        self._console.print(
+        self.console.print(
             f"{task.completed:,.0f} of {task.total:,.0f} {of}, {task.speed:.1f} {of}/s, "
             f"{task.time_remaining or 0:,.0f} s left",
             highlight=False,

@@ -61,6 +61,7 @@ def run() -> None:
             meanwhile.submit(import_module, "gradio_ui.page")
             service.start()
         else:
+            service.require_same_ports()
             print("Using the TorchServe that already runs here; it stays when the page is stopped.")
         _serve_page(settings, host, port)
     except KeyboardInterrupt:

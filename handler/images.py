@@ -138,12 +138,13 @@ def read_field(
         return field
     except RequestError:
         raise
-    except MemoryError as error:
-        raise OutOfMemory(
-            "The server ran out of memory while it decoded the image. Send the image again in some "
-            "seconds; if that fails, too, send it in a request of its own, or a smaller copy of it."
-        ) from error
     except Exception as error:  # parsers and decoders raise many types
+        if isinstance(error, MemoryError) or _is_too_large_a_webp(data):
+            raise OutOfMemory(
+                "The server ran out of memory while it decoded the image. Send the image again in "
+                "some seconds; if that fails, too, send it in a request of its own, or a smaller "
+                "copy of it."
+            ) from error
         raise BadImage(
             f"The image is damaged and can't be decoded ({type(error).__name__}). "
             "Open it in a viewer, save it again and send the new file."
@@ -199,6 +200,28 @@ def _open(file: BoundedFile) -> ImageFile.ImageFile:
             f"Send 8-bit RGB in one of: {accepted}."
         ) from None
     raise UnsupportedImage(f"{other} images are not accepted. Send one of: {accepted}.")
+
+
+def _is_too_large_a_webp(data: bytes) -> bool:
+    """Tell whether more memory than there is was needed; the decoder does not say why it failed.
+
+    Reference: RFC 9649, 2.5 to 2.7.
+    """
+    if data[8:12] != b"WEBP":
+        return False
+    match data[12:16]:
+        case b"VP8X":
+            width, height = (int.from_bytes(data[i : i + 3], "little") + 1 for i in (24, 27))
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case _:
+            width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+    try:
+        np.empty((12, height, width), np.uint8)  # see `decoding_bytes`
+    except MemoryError:
+        return True
+    return False
 
 
 def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:

@@ -46,13 +46,14 @@ class TorchServe:
         ------
         BadSetting
             The path of the run folder is too long, others can get into it, or another program
-            uses one of the ports.
+            uses one of the ports; or what runs there already has other ports.
         StartFailed
             It was started from this run folder before, the archive is missing, TorchServe
             ended, or it took too long.
         """
         settings = self.settings
         if self.process() is not None:
+            self.require_same_ports()
             raise StartFailed(
                 f"TorchServe already runs at {settings.inference_url}. Stop it with: breakhis stop"
             )
@@ -78,6 +79,21 @@ class TorchServe:
             if self.process() is not None:
                 self.stop()
             raise
+
+    def require_same_ports(self) -> None:
+        """Make sure that what runs here has the ports of the settings.
+
+        Raises
+        ------
+        BadSetting
+            It has others.
+        """
+        running = json.loads(self._state_file.read_text("utf-8"))["addresses"]
+        if running != self._addresses:
+            raise BadSetting(
+                f"Another TorchServe runs in {self.settings.run_dir}, at {running[0]}. For a "
+                "second one beside it, set BREAKHIS_RUN_DIR to another folder, too."
+            )
 
     def stop(self) -> None:
         """Stop TorchServe and its workers; returns when all are gone.
@@ -106,17 +122,17 @@ class TorchServe:
     def process(self) -> psutil.Process | None:
         """Return the running supervisor, or None."""
         try:
-            pid, created = self._state()
+            pid, started = self._state()
             process = psutil.Process(pid)
             # A process id may have been given to another program since.
-            same = process.create_time() == created
+            same = _started(process) == started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
     def _state(self) -> tuple[int, float]:
         state = json.loads(self._state_file.read_text("utf-8"))
-        return state["pid"], state["created"]
+        return state["pid"], state["started"]
 
     def _family(self) -> list[psutil.Process]:
         """Return the supervisor and all under it, or what is left when it was killed."""
@@ -132,6 +148,11 @@ class TorchServe:
             return Path(process.cwd()).is_relative_to(self.settings.run_dir)
         except psutil.NoSuchProcess:
             return False
+
+    @property
+    def _addresses(self) -> list[str]:
+        settings = self.settings
+        return [settings.inference_url, settings.management_url, settings.metrics_url]
 
     @property
     def _archive(self) -> Path:
@@ -161,7 +182,11 @@ class TorchServe:
                 # Ctrl-C in the terminal reaches none of them first.
                 start_new_session=True,
             )
-        state = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+        state = {
+            "pid": process.pid,
+            "started": _started(psutil.Process(process.pid)),
+            "addresses": self._addresses,
+        }
         write_whole(self._state_file, json.dumps(state).encode())
         return process
 
@@ -194,3 +219,11 @@ class TorchServe:
             for line in log.read_text("utf-8", "replace").splitlines()[-10:]
         ]
         return "\n".join([f"The last lines of the logs in {self._console.parent}:", *lines])
+
+
+def _started(process: psutil.Process) -> float:
+    """Return when a process was started, in seconds since the machine was.
+
+    The time of day would be another one once the clock is set.
+    """
+    return round(process.create_time() - psutil.boot_time(), 2)

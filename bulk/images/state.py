@@ -7,14 +7,12 @@ can't be added to, is written at the end. An SQLite file, so that nothing is hel
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from bulk.errors import OutputUnusable
 from bulk.images import table
 from bulk.images.listing import ImageFile
-from bulk.images.table import SCHEMA, Row
+from bulk.images.table import Row
 from bulk.names import printable
 from handler.prediction import ModelId
 
@@ -27,27 +25,10 @@ TABLES = f"""
 DROP TABLE IF EXISTS listed;
 CREATE TABLE listed (file TEXT PRIMARY KEY, patient, bytes, modified) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scored (
-    file TEXT PRIMARY KEY, {", ".join(SCHEMA.names[1:])}
+    file TEXT PRIMARY KEY, {", ".join(Row._fields[1:])}
 ) WITHOUT ROWID;
 """
-INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join(f':{name}' for name in SCHEMA.names)})"
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """Turn what keeps the table, or what lies beside it, from being written into an error of ours.
-
-    Raises
-    ------
-    OutputUnusable
-    """
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        raise OutputUnusable(
-            f"{printable(str(out))} can't be written ({error}). Choose another --out, or make room "
-            "there: the same command goes on from where it was."
-        ) from None
+INSERT = f"INSERT OR REPLACE INTO scored VALUES ({', '.join('?' for _ in Row._fields)})"
 
 
 class ScoringState:
@@ -63,32 +44,31 @@ class ScoringState:
     Raises
     ------
     OutputUnusable
-        It is no such table, can't be written, holds rows of another model, or another run
-        writes to it.
+        It is no such table, holds rows of another model, or another run writes to it.
+    OSError, sqlite3.Error
+        It can't be written; see `bulk.output.writing`.
     """
 
     def __init__(self, out: Path, model: ModelId) -> None:
         self._out = out
         self.path = out.with_name(f"{out.name}.partial")
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            try:
-                self._take_up(model)
-            except BaseException:
-                self.close()
-                raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        try:
+            self._take_up(model)
+        except BaseException:
+            self.close()
+            raise
 
     def _lock(self) -> None:
-        self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        self._database = sqlite3.connect(self.path, timeout=0)
         try:
             # With the lock kept, a log needs no shared memory, which network folders don't have.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             # Rows are safe from the end of this program, and the file from that of the machine.
             self._database.execute("PRAGMA synchronous = NORMAL")
-            for statement in TABLES.split(";"):
-                self._database.execute(statement)
+            self._database.executescript(TABLES)
         except sqlite3.Error as error:
             self._database.close()
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
@@ -100,7 +80,6 @@ class ScoringState:
 
     def _take_up(self, model: ModelId) -> None:
         with self._database:
-            self._database.execute("BEGIN")
             if self._is_empty() and self._out.exists():
                 for rows in table.read(self._out):
                     self._insert(rows)
@@ -118,7 +97,9 @@ class ScoringState:
         is_empty = self._is_empty()
         self._database.close()
         if is_empty:
-            self.path.unlink()
+            # The log stays, too, where there was no room to write it back.
+            for file in (f"{self.path}-wal", self.path):
+                Path(file).unlink(missing_ok=True)
 
     def note(self, images: Iterable[ImageFile]) -> None:
         """Take note of what is to score, in place of what was before.
@@ -131,7 +112,6 @@ class ScoringState:
         images : iterable of ImageFile
         """
         with self._database:
-            self._database.execute("BEGIN")
             self._database.execute("DELETE FROM listed")
             self._database.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", images)
             self._database.execute(
@@ -147,11 +127,10 @@ class ScoringState:
 
     def count(self) -> tuple[int, int, int]:
         """Count the listed files, those of them that are to score, and the rows of others."""
-        (listed,) = self._database.execute("SELECT COUNT(*) FROM listed").fetchone()
-        (known,) = self._database.execute(
-            "SELECT COUNT(*) FROM listed JOIN scored USING (file)"
+        listed, known, rows = self._database.execute(
+            "SELECT (SELECT COUNT(*) FROM listed), (SELECT COUNT(*) FROM listed JOIN scored "
+            "USING (file)), (SELECT COUNT(*) FROM scored)"
         ).fetchone()
-        (rows,) = self._database.execute("SELECT COUNT(*) FROM scored").fetchone()
         return listed, listed - known, rows - known
 
     def pending(self, size: int) -> Iterator[Sequence[ImageFile]]:
@@ -176,7 +155,6 @@ class ScoringState:
     def add(self, rows: Iterable[Row]) -> None:
         """Keep rows for good."""
         with self._database:
-            self._database.execute("BEGIN")
             self._insert(rows)
 
     def rows(self, order: str) -> Iterator[list[Row]]:
@@ -189,31 +167,24 @@ class ScoringState:
         """
         found = self._database.execute(f"SELECT * FROM scored ORDER BY {order}")
         while page := found.fetchmany(PAGE):
-            yield [_row(each) for each in page]
+            rows = map(Row._make, page)
+            yield [row._replace(warnings=json.loads(row.warnings)) for row in rows]
 
-    def refused(self, limit: int) -> tuple[int, list[tuple[str, str]]]:
-        """Count the listed files that can't be judged; of the first, say which and why."""
-        of_listed = "FROM scored JOIN listed USING (file) WHERE error IS NOT NULL"
-        (number,) = self._database.execute(f"SELECT COUNT(*) {of_listed}").fetchone()
-        found = self._database.execute(
-            f"SELECT file, message {of_listed} ORDER BY file LIMIT ?", (limit,)
-        ).fetchall()
-        return number, found
+    def refused(self) -> Iterator[tuple[str, str]]:
+        """Say which of the listed files can't be judged, and why."""
+        return self._database.execute(
+            "SELECT file, message FROM scored JOIN listed USING (file) "
+            "WHERE error IS NOT NULL ORDER BY file"
+        )
 
     def clear(self) -> None:
         """Forget everything, once the table is written."""
-        self._database.execute("DELETE FROM scored")
+        with self._database:
+            self._database.execute("DELETE FROM scored")
 
     def _is_empty(self) -> bool:
         return not self._database.execute("SELECT 1 FROM scored LIMIT 1").fetchall()
 
     def _insert(self, rows: Iterable[Row]) -> None:
-        stored = (row.to_columns() for row in rows)
-        self._database.executemany(
-            INSERT, ({**row, "warnings": json.dumps(row["warnings"])} for row in stored)
-        )
-
-
-def _row(stored: tuple[Any, ...]) -> Row:
-    row = dict(zip(SCHEMA.names, stored, strict=True))
-    return Row.from_columns({**row, "warnings": json.loads(row["warnings"])})
+        stored = (row._replace(warnings=json.dumps(row.warnings)) for row in rows)
+        self._database.executemany(INSERT, stored)

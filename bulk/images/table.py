@@ -1,8 +1,8 @@
 """The table of verdicts: a row for each file, in a Parquet file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from bulk.errors import OutputUnusable
 from bulk.images.listing import ImageFile
 from bulk.tables import cells
-from handler import MODEL_NAME, RESEARCH_ONLY
-from handler.prediction import ModelId, Prediction, Warning
+from handler import RESEARCH_ONLY
+from handler.prediction import ModelId, Prediction
 from handler.whole_file import whole_file
 
 # Names as in `bulk.tables`.
@@ -35,91 +35,48 @@ SCHEMA = pa.schema(
 )
 
 
-class Refusal(NamedTuple):
-    """Why a file has no verdict.
-
-    Attributes
-    ----------
-    error : str
-        Class of the error.
-    message : str
-        What to do.
-    model : ModelId
-        The model that would have judged it.
-    """
-
-    error: str
-    message: str
-    model: ModelId
-
-    @classmethod
-    def of(cls, error: Exception, model: ModelId) -> "Refusal":
-        """Take the refusal from an error."""
-        return cls(type(error).__name__, str(error), model)
-
-
 class Row(NamedTuple):
-    """What is known of one file.
+    """What is known of one file, as it stands in `SCHEMA`; of a refused one, no verdict.
 
     Attributes
     ----------
-    image : ImageFile
-        As it was listed.
-    answer : Prediction or Refusal
-        Without extras; of warnings a table keeps the codes alone.
+    file, patient, bytes, modified
+        Of the `ImageFile`, as it was listed.
+    label, probability, verdict, decision, warnings
+        Of the `Prediction`; of warnings, the codes.
+    error, message : str or None
+        Class of the error, and what to do.
+    model_version, model_sha256 : str
+        The model that judged it, or would have.
     """
 
-    image: ImageFile
-    answer: Prediction | Refusal
-
-    def to_columns(self) -> dict[str, Any]:
-        """Return the row by the names of `SCHEMA`; times are nanoseconds since 1970."""
-        answer = self.answer
-        if isinstance(answer, Prediction):
-            said: dict[str, Any] = cells(answer)
-        else:
-            said = {
-                "warnings": [],
-                "error": answer.error,
-                "message": answer.message,
-                "model_version": answer.model.version,
-                "model_sha256": answer.model.sha256,
-            }
-        known = {**self.image._asdict(), **said}
-        return {name: known.get(name) for name in SCHEMA.names}
+    file: str
+    patient: str
+    bytes: int | None
+    modified: int | None
+    label: Any = None
+    probability: Any = None
+    verdict: Any = None
+    decision: Any = None
+    warnings: Any = ()
+    error: str | None = None
+    message: str | None = None
+    model_version: str = ""
+    model_sha256: str = ""
 
     @classmethod
-    def from_columns(cls, row: Mapping[str, Any]) -> "Row":
-        """Read what `to_columns` has written."""
-        model = ModelId(MODEL_NAME, row["model_version"], row["model_sha256"])
-        image = ImageFile(*(row[name] for name in ImageFile._fields))
-        if row["error"]:
-            return cls(image, Refusal(row["error"], row["message"], model))
-        prediction = Prediction(
-            label=row["label"],
-            probability=row["probability"],
-            verdict=row["verdict"],
-            decision=row["decision"],
-            warnings=[Warning(code) for code in row["warnings"]],
-            model=model,
+    def of(cls, image: ImageFile, answer: Prediction | Exception, model: ModelId) -> Self:
+        """Form the row of an image that the model has judged, or refused."""
+        if isinstance(answer, Prediction):
+            return cls(*image, **cells(answer))
+        return cls(
+            *image,
+            warnings=[],
+            error=type(answer).__name__,
+            message=str(answer),
+            model_version=model.version,
+            model_sha256=model.sha256,
         )
-        return cls(image, prediction)
-
-
-Engine = Callable[[Iterator[Sequence[ImageFile]]], Iterator[list[Row]]]
-"""Scores chunks of images on some machines; see `bulk.images.workers.score`."""
-
-
-def to_arrow(rows: Sequence[Row]) -> pa.Table:
-    """Return rows as a table of `SCHEMA`."""
-    return pa.Table.from_pylist([row.to_columns() for row in rows], SCHEMA)
-
-
-def from_arrow(table: pa.Table | pa.RecordBatch) -> list[Row]:
-    """Return the rows of a table of `SCHEMA`."""
-    modified = table.column("modified").cast(pa.int64())
-    table = table.set_column(SCHEMA.get_field_index("modified"), "modified", modified)
-    return [Row.from_columns(row) for row in table.to_pylist()]
 
 
 def write(path: Path, batches: Iterator[list[Row]]) -> None:
@@ -136,7 +93,7 @@ def write(path: Path, batches: Iterator[list[Row]]) -> None:
         pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer,
     ):
         for rows in batches:
-            writer.write_table(to_arrow(rows))
+            writer.write_table(pa.Table.from_pylist([row._asdict() for row in rows], SCHEMA))
 
 
 def read(path: Path) -> Iterator[list[Row]]:
@@ -151,7 +108,11 @@ def read(path: Path) -> Iterator[list[Row]]:
         with pq.ParquetFile(path) as file:
             if not file.schema_arrow.equals(SCHEMA):
                 raise pa.ArrowInvalid("other columns")
-            yield from map(from_arrow, file.iter_batches())
+            for batch in file.iter_batches():
+                modified = batch.column("modified").cast(pa.int64())
+                place = SCHEMA.get_field_index("modified")
+                columns = batch.set_column(place, "modified", modified).to_pylist()
+                yield [Row(**each) for each in columns]
     except pa.ArrowInvalid as error:
         raise OutputUnusable(
             f"{path} is no table of this program ({error}). Choose another --out."

@@ -1,146 +1,121 @@
-"""Scores on this machine, in processes of one core each."""
+"""Works on this machine, in processes of one core each."""
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import cache
+from contextlib import suppress
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
+from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing.connection import Connection, wait
+from traceback import format_exc
+from typing import Any, cast
 
 from bulk.errors import ModelUnusable
-from bulk.images.listing import ImageFile
-from bulk.images.table import Row
+from bulk.work import Item, Judge, Result
 
-# Workers are copies of one process that has imported what they need, which takes seconds.
+# Workers are copies of one process that has imported what they need.
 FORK_SERVER = get_context("forkserver")
-FORK_SERVER.set_forkserver_preload(["bulk.images.scorer"])
-
-if TYPE_CHECKING:  # this process needs no model
-    from bulk.images.scorer import Scorer
+FORK_SERVER.set_forkserver_preload(["handler.settings", "handler.openvino_engine"])
 
 
-class Worker:
-    """A process that holds the model, and scores a chunk of images at a time.
-
-    A pool of its own, so that its end tells what it was working on, and harms no other.
-
-    Parameters
-    ----------
-    model_store : Path
-    first : sequence of ImageFile
-        What it is to score once the model is open.
-
-    Attributes
-    ----------
-    task : Future
-        What it is doing: opening the model, or scoring a chunk.
-    """
-
-    def __init__(self, model_store: Path, first: Sequence[ImageFile]) -> None:
-        self._model_store = model_store
-        self.first: Sequence[ImageFile] | None = first
-        self._pool = ProcessPoolExecutor(1, FORK_SERVER, initializer=_watch_parent)
-        # Ctrl-C goes to all processes of a terminal, and is this one's to answer. What is
-        # blocked here stays so in a process that is started meanwhile.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            self.task = self._pool.submit(_score, model_store, [])
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-
-    def score(self, chunk: Sequence[ImageFile]) -> None:
-        """Begin with a chunk."""
-        self.first = None
-        self.task = self._pool.submit(_score, self._model_store, chunk)
-
-    def end(self) -> None:
-        """End the process once it has done what it is doing."""
-        self._pool.shutdown()
+def prepare() -> None:
+    """Start the process that workers are copies of; it imports while this one goes on."""
+    resource_tracker.ensure_running()  # else it is started in between, and lifts the block
+    # Ctrl-C goes to all processes of a terminal, and is this one's to answer. What is blocked
+    # here stays so in a process that is started meanwhile, and in its copies.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-def score(
-    model_store: Path, number: int, chunks: Iterator[Sequence[ImageFile]]
-) -> Iterator[list[Row]]:
-    """Score images in several processes.
+def work(
+    judge: Judge[Item, Result], number: int, chunks: Iterator[Sequence[Item]]
+) -> Iterator[list[Result]]:
+    """Judge chunks in several processes; see `bulk.work.Engine`.
 
-    A worker that ends is replaced, and the chunk that it was working on left out.
+    A worker that ends is replaced.
 
     Parameters
     ----------
-    model_store : Path
+    judge : callable
+        Opens its model when it is first called, with an empty chunk.
     number : int
         How many workers, at most.
-    chunks : iterator of sequence of ImageFile
-        One is taken whenever a worker has nothing to do.
+    chunks : iterator of sequence
 
     Yields
     ------
-    list of Row
-        The rows of one chunk.
+    list
+        The results of one chunk.
 
     Raises
     ------
-    BadModel
-        See `Scorer`.
     ModelUnusable
         A worker ended while it opened the model.
+    Exception
+        What the judge raises.
     """
-    busy = [Worker(model_store, chunk) for chunk in islice(chunks, number)]
+    prepare()
+    # What each worker is given once its model is open.
+    first = {_start(judge): chunk for chunk in islice(chunks, number)}
+    busy = set(first)
+
+    def replace(worker: Connection, chunk: Sequence[Item] | None) -> None:
+        worker.close()
+        busy.remove(worker)
+        if chunk:
+            new = _start(judge)
+            first[new] = chunk
+            busy.add(new)
+
     try:
         while busy:
-            wait([worker.task for worker in busy], return_when=FIRST_COMPLETED)
-            for worker in [worker for worker in busy if worker.task.done()]:
+            for worker in cast(list[Connection], wait([*busy])):
                 try:
-                    rows = worker.task.result()
-                except BrokenProcessPool:
-                    if worker.first:
+                    results = worker.recv()
+                except (EOFError, ConnectionError):
+                    if worker in first:
                         raise ModelUnusable(
                             "A worker ended while it opened the model, perhaps for want of "
                             "memory. Try again with fewer --workers."
                         ) from None
-                    busy.remove(worker)
-                    busy += [Worker(model_store, chunk) for chunk in islice(chunks, 1)]
+                    replace(worker, next(chunks, None))
                     continue
-                chunk = worker.first or next(chunks, None)
-                if chunk:
-                    try:
-                        worker.score(chunk)
-                    except BrokenProcessPool:  # it has ended since its last answer
-                        busy.remove(worker)
-                        busy.append(Worker(model_store, chunk))
+                if isinstance(results, Exception):
+                    raise results
+                chunk = first.pop(worker, None) or next(chunks, None)
+                try:
+                    worker.send(chunk)
+                except ConnectionError:  # it has ended since its last answer
+                    replace(worker, chunk)
                 else:
-                    busy.remove(worker)
-                    worker.end()
-                if rows:  # none, if it has just opened the model
-                    yield rows
+                    if chunk is None:
+                        replace(worker, None)
+                if results:  # none, if it has just opened the model
+                    yield results
     finally:
         for worker in busy:
-            worker.end()
+            worker.close()
 
 
-def _watch_parent() -> None:
-    Thread(target=_end_with_parent, daemon=True).start()
+def _start(judge: Judge[Any, Any]) -> Connection:
+    ours, its_own = FORK_SERVER.Pipe()
+    FORK_SERVER.Process(target=_serve, args=(judge, its_own), daemon=True).start()
+    its_own.close()
+    return ours
 
 
-def _end_with_parent() -> None:
-    # A worker waits for work through a pipe that it holds both ends of, so it would not notice.
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-@cache
-def _scorer(model_store: Path) -> "Scorer":
-    from bulk.images.scorer import Scorer  # noqa: PLC0415 # only the workers need the model
-
-    return Scorer(model_store)
-
-
-def _score(model_store: Path, chunk: Sequence[ImageFile]) -> list[Row]:
-    return _scorer(model_store).score(chunk)
+def _serve(judge: Judge[Any, Any], parent: Connection) -> None:
+    """Answer chunks, until the other end is closed by who has it, or with their end."""
+    results: list[Any] | Exception
+    chunk: Sequence[Any] = []
+    with suppress(EOFError, ConnectionError):
+        while True:
+            try:
+                results = judge(chunk)
+            except Exception as error:
+                error.add_note(format_exc())
+                results = error
+            parent.send(results)
+            chunk = parent.recv()

@@ -1,6 +1,7 @@
 """A folder of slides: which there are, and the table of what came of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from openslide import OpenSlide, OpenSlideError
 
 from bulk import tables
 from bulk.errors import BulkError, SlideUnusable
-from bulk.slides.judge import Outcome
-from bulk.slides.results import unusable
+from bulk.output import writing
+from bulk.slides.judge import Job, Outcome
 from bulk.tables import MODEL
 from handler.prediction import VERDICTS
 from handler.whole_file import write_whole
@@ -34,61 +35,51 @@ def find_slides(folder: Path) -> list[Path]:
     SlideUnusable
         There is none.
     """
-    slides = list(_slides(folder))
+    slides: dict[str | Path, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
+            # Each file of a DICOM slide opens all of it.
+            slides.setdefault(_identity(path) if path.suffix.lower() == DICOM else path, path)
     if not slides:
         raise SlideUnusable(f"There is no slide in {folder}. Name a slide, or a folder of some.")
-    return slides
+    return [*slides.values()]
 
 
-def write_table(out: Path, outcomes: Mapping[str, Outcome]) -> Path:
+def write_table(out: Path, outcomes: Mapping[Job, Outcome]) -> Path:
     """Write a row for each slide: the counts of its summary, or why it could not be judged.
 
     Parameters
     ----------
     out : Path
         Folder of the table.
-    outcomes : mapping of str to Outcome
-        Of each slide, by its path in the folder.
+    outcomes : mapping of Job to Outcome
+        Of each slide, whose results have a folder in `out`.
 
     Raises
     ------
     OutputUnusable
     """
     rows = (
-        {"file": name, **({"message": str(o)} if isinstance(o, BulkError) else _row(o))}
-        for name, o in sorted(outcomes.items())
+        {"file": str(job.folder.relative_to(out)), **_row(outcome)}
+        for job, outcome in sorted(outcomes.items(), key=itemgetter(0))
     )
     path = out / TABLE
-    try:
+    with writing(path):
         write_whole(path, tables.to_csv(COLUMNS, rows))
-    except OSError as error:
-        raise unusable(out, error) from None
     return path
 
 
-def _row(summary: dict[str, Any]) -> dict[str, Any]:
-    values = {**summary, **summary["verdicts"]}
-    model = summary["model"]
+def _row(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, BulkError):
+        return {"message": str(outcome)}
+    values = {**outcome, **outcome["verdicts"]}
+    model = outcome["model"]
     return {
         **{name: values[name] for name in (*COUNTS, "scale_from")},
-        "micrometres_per_pixel": [f"{pixel:.4g}" for pixel in summary["micrometres_per_pixel"]],
+        "micrometres_per_pixel": [f"{pixel:.4g}" for pixel in outcome["micrometres_per_pixel"]],
         **dict(zip(MODEL, (model["version"], model["sha256"]), strict=True)),
     }
-
-
-def _slides(folder: Path) -> Iterator[Path]:
-    seen = set()
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
-        if path.suffix.lower() == DICOM:
-            # Each file of a slide opens all of it.
-            identity = _identity(path)
-            if identity in seen:
-                continue
-            seen.add(identity)
-        yield path
 
 
 def _identity(path: Path) -> str | Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,87 +37,73 @@ Outcome = dict[str, Any] | BulkError
 """Of a slide: the summary as it was written, or why there is none."""
 
 
+@dataclass(frozen=True)
 class SlideJudge:
-    """Judges slides; opens the model when it is first needed.
+    """Judges slides. The model is opened when it is first needed.
 
-    Parameters
+    Attributes
     ----------
     model_store : Path
         Folder of the model.
     options : SlideOptions
-    threads : int, optional
-        Images that are worked on at a time; by default as the service does.
-
-    Raises
-    ------
-    BadModel
-        There is no model.
-    RegionUnusable
+    threads : int or None
+        Images that are worked on at a time; None for as many as the service does.
+    quiet : bool
+        Whether to show no progress.
     """
 
-    def __init__(
-        self, model_store: Path, options: SlideOptions, threads: int | None = None
-    ) -> None:
-        self._store = model_store
-        self._options = options
-        self._threads = threads
-        self._region = Region.read(options.region) if options.region else None
-        self.identity, manifest = read_manifest(model_store)
-        self._training_field = TrainingField(**manifest["field"])
+    model_store: Path
+    options: SlideOptions
+    threads: int | None = None
+    quiet: bool = False
 
     @cached_property
     def _model(self) -> Model:
         settings = HandlerSettings.read()
-        settings = replace(settings, threads=self._threads or settings.threads)
-        return settings.open_model(self._store, gpu=0)
+        settings = replace(settings, threads=self.threads or settings.threads)
+        return settings.open_model(self.model_store, gpu=0)
 
-    def finished(self, job: Job) -> dict[str, Any] | None:
-        """Return the summary that an earlier run has left, if this one would write the same."""
-        origin = results.made_from(job.path, self._options)
-        return results.finished(job.folder, origin, self.identity.sha256)
-
-    def outcome(self, job: Job, console: Console) -> Outcome:
-        """Judge a slide, and write its results.
-
-        Parameters
-        ----------
-        job : Job
-        console : Console
-            For the progress.
+    def __call__(self, jobs: Sequence[Job]) -> list[tuple[Job, Outcome]]:
+        """Judge slides, and write the results of each.
 
         Raises
         ------
-        OutputUnusable
+        OutputUnusable, RegionUnusable
         UnknownEngine, BadModel
             See `Model.open`.
         """
-        try:
-            return self._judge(job, console)
-        except SlideUnusable as error:
-            return error
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            try:
+                outcomes.append(self._judge(job))
+            except SlideUnusable as error:
+                outcomes.append(error)
+        return list(zip(jobs, outcomes, strict=True))
 
-    def _judge(self, job: Job, console: Console) -> dict[str, Any]:
-        options = self._options
+    def _judge(self, job: Job) -> dict[str, Any]:
+        options = self.options
+        console = Console(stderr=True, quiet=self.quiet)
+        _, manifest = read_manifest(self.model_store)
+        region = Region.read(options.region) if options.region else None
         with (
-            Slide.open(job.path, self._training_field, options=options) as slide,
+            Slide.open(job.path, TrainingField(**manifest["field"]), options=options) as slide,
             results.room_for_results(job.folder),
         ):
             origin = results.made_from(job.path, options)
             model = self._model
             with console.status("Looking for tissue"):
                 overview = slide.overview()
-                least = model.tissue_limits.min_tissue
-                tiles = find_tiles(slide, overview, least, options, self._region)
+                tiles = find_tiles(slide, overview, model.tissue_limits.min_tissue, options, region)
             heat_map = HeatMap(slide, overview, options.overlap)
             scored: list[ScoredField] = []
             with (
                 Progress(len(tiles), "fields", console) as progress,
-                closing(score(slide, tiles, self._classify, self._threads)) as fields,
+                closing(score(slide, tiles, self._classify, self.threads)) as fields,
             ):
                 for each in fields:
                     scored.append(each)
                     heat_map.add(each)
-                    progress.advance(1)
+                    progress.count(1)
             return results.write(job.folder, slide.facts, scored, heat_map, origin)
 
     def _classify(self, fields: Sequence[np.ndarray]) -> list[Prediction]:

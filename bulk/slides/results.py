@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bulk.errors import OutputUnusable
+from bulk.output import writing
 from bulk.slides.exports import to_csv, to_geojson
 from bulk.slides.heat_map import HeatMap
 from bulk.slides.options import SlideOptions
@@ -27,14 +27,16 @@ def made_from(path: Path, options: SlideOptions) -> dict[str, Any]:
     return {"bytes": file.st_size, "modified": file.st_mtime_ns, "options": stated}
 
 
-def finished(folder: Path, origin: Mapping[str, Any], model_sha256: str) -> dict[str, Any] | None:
+def finished(
+    slide: Path, folder: Path, options: SlideOptions, model_sha256: str
+) -> dict[str, Any] | None:
     """Return the summary in a folder, if it is that of the same slide, options and model."""
     try:
         summary: dict[str, Any] = json.loads((folder / SUMMARY).read_bytes())
-        same = summary["made_from"] == origin and summary["model"]["sha256"] == model_sha256
+        same = summary["made_from"] == made_from(slide, options)
+        return summary if same and summary["model"]["sha256"] == model_sha256 else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return summary if same else None
 
 
 def write(
@@ -71,12 +73,9 @@ def write(
         "fields.geojson": to_geojson(scored, slide),
         "fields.csv": to_csv(scored, slide),
     }
-    try:
-        with ExitStack() as complete:
-            for name, content in files.items():
-                complete.enter_context(whole_file(folder / name)).write_bytes(content)
-    except OSError as error:
-        raise unusable(folder, error) from None
+    with writing(folder), ExitStack() as complete:
+        for name, content in files.items():
+            complete.enter_context(whole_file(folder / name)).write_bytes(content)
     return summary
 
 
@@ -84,22 +83,13 @@ def write(
 def room_for_results(folder: Path) -> Iterator[None]:
     """Make the folder of the results, which is gone again if there are none."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         # That it can't be written is said now, and not after minutes of work.
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise unusable(folder, error) from None
     try:
         yield
     finally:
         for each in made:
             with suppress(OSError):  # it holds results
                 each.rmdir()
-
-
-def unusable(folder: Path, error: OSError) -> OutputUnusable:
-    """Say that nothing can be written into a folder."""
-    return OutputUnusable(
-        f"Results can't be written into {folder} ({error.strerror}). Name another with --out."
-    )

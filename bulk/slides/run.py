@@ -1,24 +1,25 @@
 """One run: a slide or a folder of slides in, a folder of results out."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from bulk.errors import BulkError, ModelUnusable
+from bulk.errors import BulkError, WorkerEnded
 from bulk.names import printable
 from bulk.slides.folder import find_slides, write_table
 from bulk.slides.judge import Job, Outcome, SlideJudge
 from bulk.slides.options import SlideOptions
+from bulk.slides.results import finished
 from bulk.slides.scale import Scale
 from bulk.slides.summary import EXPLORATORY, Summary
+from bulk.work import work_through
 from handler import RESEARCH_ONLY
-from handler.errors import BadModel, UnknownEngine
-
-Engine = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
+from handler.manifest import read_manifest
 
 
 def judge_slides(
@@ -41,7 +42,7 @@ def judge_slides(
         ``-results`` after it.
     options : SlideOptions, optional
     ray : str, optional
-        Address of the Ray cluster to work on; see `bulk.images.on_ray.connected`.
+        Address of the Ray cluster to work on; see `bulk.on_ray.cluster`.
 
     Returns
     -------
@@ -51,22 +52,56 @@ def judge_slides(
     Raises
     ------
     BulkError
+    UnknownEngine, BadModel
+        See `Model.open`.
     """
+    model, _ = read_manifest(model_store)
+    # Paths are absolute, as other machines of a cluster see them.
+    if not path.is_dir():
+        job = Job(path.absolute(), (out or Path(path.stem)).absolute())
+        ((_, came),) = _judged([job], model_store, options, ray)
+        return _print_one(job, came)
+    path, out = path.absolute(), (out or Path(f"{path.resolve().name}-results")).absolute()
     console = Console(stderr=True)
-    try:
-        judge = SlideJudge(model_store, options)
-        engine = _on_ray(model_store, options, ray) if ray else _here(judge, console)
-        if path.is_dir():
-            out = out or Path(f"{path.resolve().name}-results")
-            return _judge_folder(judge, engine, path, out, console)
-        return _judge_one(engine, Job(path, out or Path(path.stem)))
-    except (BadModel, UnknownEngine) as error:
-        raise ModelUnusable(str(error)) from None
+    jobs = [Job(each, out / each.relative_to(path)) for each in find_slides(path)]
+    known = {job: finished(*job, options, model.sha256) for job in jobs}
+    outcomes: dict[Job, Outcome] = {job: found for job, found in known.items() if found}
+    console.print(f"{len(jobs):,} slides, {len(outcomes):,} of them judged already")
+    pending = [job for job in jobs if job not in outcomes]
+    for job, outcome in _judged(pending, model_store, options, ray):
+        outcomes[job] = outcome
+        # What is there already can be looked at, and outlasts a stop.
+        write_table(out, outcomes)
+        said = outcome if isinstance(outcome, BulkError) else Summary.from_json(outcome).counts
+        console.print(Text(f"{printable(str(job.path))}: {said}"), soft_wrap=True)
+    failed = sum(isinstance(outcome, BulkError) for outcome in outcomes.values())
+    print(f"{len(jobs) - failed:,} slides were judged, {failed:,} could not be.")
+    print(f"Slides  {write_table(out, outcomes)}", EXPLORATORY, RESEARCH_ONLY, sep="\n")
+    return 3 if failed else 0
 
 
-def _judge_one(engine: AbstractContextManager[Engine], job: Job) -> int:
-    with engine as judge_all:
-        ((_, outcome),) = judge_all([job])
+def _judged(
+    jobs: Sequence[Job], model_store: Path, options: SlideOptions, ray: str | None
+) -> Iterator[tuple[Job, Outcome]]:
+    """Judge slides, and tell what came of each as it is done."""
+    if not jobs:
+        return
+    left = [*jobs]
+    judge = SlideJudge(model_store.absolute(), options)
+    if ray:  # a slide on each core
+        judge = replace(judge, threads=1, quiet=True)
+
+    def pending(_: int) -> Iterator[Sequence[Job]]:
+        return ([job] for job in [*left])
+
+    with closing(work_through(pending, 1, judge, here=partial(map, judge), ray=ray)) as work:
+        for ((job, outcome),) in work:
+            left.remove(job)
+            yield job, outcome
+    yield from ((job, WorkerEnded()) for job in left)
+
+
+def _print_one(job: Job, outcome: Outcome) -> int:
     if isinstance(outcome, BulkError):
         raise outcome
     across, down = outcome["micrometres_per_pixel"]
@@ -75,50 +110,3 @@ def _judge_one(engine: AbstractContextManager[Engine], job: Job) -> int:
     print(f"Heat map, GeoJSON for QuPath and table are in {job.folder}.")
     print(EXPLORATORY, RESEARCH_ONLY, sep="\n")
     return 0
-
-
-def _judge_folder(
-    judge: SlideJudge,
-    engine: AbstractContextManager[Engine],
-    folder: Path,
-    out: Path,
-    console: Console,
-) -> int:
-    jobs = [Job(path, out / path.relative_to(folder)) for path in find_slides(folder)]
-    outcomes: dict[Job, Outcome] = {
-        job: summary for job in jobs if (summary := judge.finished(job)) is not None
-    }
-    pending = [job for job in jobs if job not in outcomes]
-    console.print(f"{len(jobs):,} slides, {len(outcomes):,} of them judged already")
-
-    def write() -> Path:
-        return write_table(out, {str(j.folder.relative_to(out)): o for j, o in outcomes.items()})
-
-    with engine if pending else nullcontext() as judge_all:
-        for job, outcome in judge_all(pending) if judge_all else ():
-            outcomes[job] = outcome
-            write()  # what is there already can be looked at, and outlasts a stop
-            said = outcome if isinstance(outcome, BulkError) else Summary.from_json(outcome).counts
-            console.print(Text(f"{printable(str(job.path))}: {said}"), soft_wrap=True)
-    failed = sum(isinstance(outcome, BulkError) for outcome in outcomes.values())
-    print(f"{len(jobs) - failed:,} slides were judged, {failed:,} could not be.")
-    print(f"Slides  {write()}", EXPLORATORY, RESEARCH_ONLY, sep="\n")
-    return 3 if failed else 0
-
-
-@contextmanager
-def _here(judge: SlideJudge, console: Console) -> Iterator[Engine]:
-    def judge_all(jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        for job in jobs:
-            yield job, judge.outcome(job, console)
-
-    yield judge_all
-
-
-@contextmanager
-def _on_ray(model_store: Path, options: SlideOptions, address: str) -> Iterator[Engine]:
-    from bulk.images.on_ray import connected  # noqa: PLC0415 # an optional extra
-    from bulk.slides import on_ray  # noqa: PLC0415 # as above
-
-    with connected(address):
-        yield partial(on_ray.judge, model_store, options)

@@ -19,6 +19,7 @@ import pytest
 
 from bulk.images import workers
 from bulk.images.listing import ImageFile, find_images
+from bulk.images.scorer import Scorer
 from handler import RESEARCH_ONLY
 from serve.drawn_tissue import draw_field, encode
 from serve.settings import MODEL_STORE
@@ -106,44 +107,42 @@ def spoil(files: list[str]) -> None:
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-@pytest.fixture(scope="module")
-def by_ray(images: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
-    """The table from a cluster of two nodes, of which a worker was killed."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
+def busy_on(cluster: str) -> dict[int, psutil.Process]:
+    """The workers of a cluster on this machine that judge, by the process of their node."""
+    workers = (process for process in psutil.process_iter(["name", "cmdline"]))
+    judging = [
+        process
+        for process in workers
+        if (process.info["cmdline"] or [""])[0] == "ray::_judge"
+        and any(cluster in part for part in process.parent().cmdline())
+    ]
+    return {process.ppid(): process for process in judging}
 
-    folder = tmp_path_factory.mktemp("ray")
-    out = folder / "table.parquet"
-    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    try:
-        without_weights = folder / "store"
-        shutil.copytree(MODEL_STORE, without_weights)
-        (without_weights / "weights.safetensors").unlink()
-        arguments = (images / "none.png", "--out", out, "--ray", cluster.address)
-        with scoring(*arguments, BREAKHIS_MODEL_STORE=without_weights) as process:
-            _, stderr = process.communicate(timeout=300)
-        assert process.returncode == 1
-        assert stderr.splitlines()[-1] == (
-            "weights.safetensors is missing from the model. Build the archive again."
-        )
-        assert "Traceback" not in stderr
-        cluster.add_node(**node)
-        with scoring(images, "--out", out, "--ray", cluster.address) as process:
-            wait_until(lambda: rows_so_far(out, folder), 300)
-            actors = [
-                other
-                for other in psutil.process_iter(["cmdline"])
-                if any("MapWorker" in part for part in other.info["cmdline"] or [])
-                and any("ray" in parent.name() for parent in other.parents())
-            ]
-            assert len({actor.ppid() for actor in actors}) == 2  # one on each node
-            actors[0].kill()
-            _, stderr = process.communicate(timeout=300)
-        assert process.returncode == 3, stderr
-    finally:
-        cluster.shutdown()
+
+@pytest.fixture(scope="module")
+def by_ray(images: Path, cluster: str, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """The table from a cluster of two nodes, of which a worker was killed."""
+    out = tmp_path_factory.mktemp("ray") / "table.parquet"
+    with scoring(images, "--out", out, "--ray", cluster) as process:
+        wait_until(lambda: len(busy_on(cluster)) == 2, 300, every=0.2)  # one on each node
+        next(iter(busy_on(cluster).values())).kill()
+        _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 3, stderr
     return pq.read_table(out)
+
+
+def test_a_cluster_whose_model_can_t_be_opened_says_so(images, cluster, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(MODEL_STORE, store)
+    (store / "weights.safetensors").unlink()
+    arguments = (images / "none.png", "--out", tmp_path / "table.parquet", "--ray", cluster)
+    with scoring(*arguments, BREAKHIS_MODEL_STORE=store) as process:
+        _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1] == (
+        "weights.safetensors is missing from the model. Build the archive again."
+    )
+    assert "Traceback" not in stderr
 
 
 def test_stopped_killed_and_gone_on_with(images, by_ray, tmp_path):
@@ -218,5 +217,5 @@ def test_a_worker_that_ends_while_it_has_nothing_to_do_is_replaced(images):
         time.sleep(2)  # it is noticed
         yield [second]
 
-    scored = list(workers.score(MODEL_STORE, 1, chunks()))
-    assert [row.image for rows in scored for row in rows] == [first, second]
+    scored = list(workers.work(Scorer(MODEL_STORE), 1, chunks()))
+    assert [image for judged in scored for image, _ in judged] == [first, second]

@@ -108,10 +108,11 @@ def test_slides_are_judged_one_after_the_other_and_not_twice(folder, tmp_path, c
 
 
 @pytest.mark.ray
-def test_on_a_cluster_comes_the_same(folder, tmp_path):
+@pytest.mark.xdist_group("test_scoring")  # with the same cluster
+def test_on_a_cluster_comes_the_same(folder, cluster, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     assert judge_slides(STORE, folder, here, GIVEN) == 3
-    assert judge_slides(STORE, folder, there, GIVEN, ray="local") == 3
+    assert judge_slides(STORE, folder, there, GIVEN, ray=cluster) == 3
     assert rows_of(there) == rows_of(here)
     for name in ("stated.tiff", "more/silent.tiff"):
         table = (here / name / "fields.csv").read_bytes()

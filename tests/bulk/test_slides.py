@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bulk.errors import ModelUnusable, OutputUnusable, SlideUnusable
+from bulk.errors import OutputUnusable, SlideUnusable
 from bulk.slides.exports import to_geojson
 from bulk.slides.heat_map import round_length
 from bulk.slides.run import judge_slides
@@ -27,6 +27,7 @@ from bulk.slides.summary import EXPLORATORY
 from bulk.slides.tiles import find_tiles
 from handler import settings
 from handler.engines import AUTO
+from handler.errors import UnknownEngine
 from handler.images import read_field
 from handler.model import Model
 from scripts.training.breakhis import TRAINING_FIELD as FIELD
@@ -324,7 +325,7 @@ def test_a_slide_damaged_in_the_middle_leaves_nothing(tmp_path):
 def test_a_folder_that_can_t_be_written(tmp_path):
     path = write_slide(tmp_path / "slide.tiff", SIZE, {})
     (tmp_path / "taken").write_text("somebody's")
-    with pytest.raises(OutputUnusable, match="Name another with --out"):
+    with pytest.raises(OutputUnusable, match="Choose another --out"):
         judge_slides(ROOT / "model_store", path, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "somebody's"
 
@@ -334,7 +335,7 @@ def test_the_engine_is_the_one_that_the_service_has(tmp_path, monkeypatch):
     config = settings.CONFIG.read_text().replace("engine: auto", "engine: abacus")
     (tmp_path / "model-config.yaml").write_text(config)
     monkeypatch.setattr(settings, "CONFIG", tmp_path / "model-config.yaml")
-    with pytest.raises(ModelUnusable, match="no engine 'abacus'"):
+    with pytest.raises(UnknownEngine, match="no engine 'abacus'"):
         judge_slides(ROOT / "model_store", path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -20,7 +20,8 @@ from serve.management import Management
 from serve.ports import HOST
 from serve.tokens import RENEW_BEFORE, Tokens
 from serve.torchserve import TorchServe
-from tests.conftest import running, wait_until, worker_of
+from tests.clock import Clock
+from tests.conftest import ROOT, running, wait_until, worker_of
 from tests.faults.conftest import OK, Load, front_end
 
 IMAGE = encode(draw_field(2), "JPEG")
@@ -36,8 +37,12 @@ def head(settings, length: int) -> bytes:
 
 
 @pytest.fixture
-def aging(store):
-    """A service with tokens of two minutes."""
+def aging(store, tmp_path, monkeypatch):
+    """A service with tokens of two minutes, the first of which is over, if its clock can be set."""
+    clock = Clock(tmp_path)
+    if clock.can_be_set:
+        clock.set(-50)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     with running(model_store=store, token_minutes=2) as settings:
         yield settings
 

@@ -244,12 +244,20 @@ except RequestError as error:
 """
 
 
-@pytest.mark.parametrize(("format", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("TIFF", "RGB")])
-def test_a_sound_image_for_which_memory_is_short_is_not_called_damaged(format, mode):
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [
+        ("PNG", "RGB", {}),
+        ("PNG", "RGBA", {}),
+        ("TIFF", "RGB", {"compression": "tiff_deflate"}),
+        ("WEBP", "RGB", {"method": 0}),
+        ("WEBP", "RGB", {"method": 0, "lossless": True}),
+        ("WEBP", "RGBA", {"method": 0, "exif": b"Exif\0\0"}),
+    ],
+)
+def test_a_sound_image_for_which_memory_is_short_is_not_called_damaged(format, mode, options):
     buffer = io.BytesIO()
-    Image.new(mode, (6000, 6000)).save(
-        buffer, format, **({"compression": "tiff_deflate"} if format == "TIFF" else {})
-    )
+    Image.new(mode, (6000, 6000)).save(buffer, format, **options)
     done = subprocess.run(
         [sys.executable, "-c", SHORT_OF_MEMORY],
         input=buffer.getvalue(),

