@@ -139,7 +139,7 @@ def read_field(
     except RequestError:
         raise
     except Exception as error:  # parsers and decoders raise many types
-        if isinstance(error, MemoryError) or _is_too_large_a_webp(data):
+        if isinstance(error, MemoryError) or _is_too_large_a_webp(data, limits):
             raise OutOfMemory(
                 "The server ran out of memory while it decoded the image. Send the image again in "
                 "some seconds; if that fails, too, send it in a request of its own, or a smaller "
@@ -202,8 +202,10 @@ def _open(file: BoundedFile) -> ImageFile.ImageFile:
     raise UnsupportedImage(f"{other} images are not accepted. Send one of: {accepted}.")
 
 
-def _is_too_large_a_webp(data: bytes) -> bool:
+def _is_too_large_a_webp(data: bytes, limits: Limits) -> bool:
     """Tell whether more memory than there is was needed; the decoder does not say why it failed.
+
+    A damaged header may claim any size; within the limits, memory is there unless it is short.
 
     Reference: RFC 9649, 2.5 to 2.7.
     """
@@ -217,6 +219,8 @@ def _is_too_large_a_webp(data: bytes) -> bool:
             width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         case _:
             width, height = (int.from_bytes(data[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+    if width * height > limits.max_pixels:
+        return False
     try:
         np.empty((12, height, width), np.uint8)  # see `decoding_bytes`
     except MemoryError:
