@@ -27,9 +27,11 @@ MAX_SIDE = 1400
 JPEG = b"\xff\xd8"
 # Quality of the copy that is sent back: no difference is seen, and a fifth of the PNG's size.
 JPEG_QUALITY = 90
-# Parts of a PNG after which its pixels are not all there is to the picture: orientation,
+# Chunks of a PNG after which its pixels are not all there is to the picture: orientation,
 # transparency, animation. Pillow, which knows what to do, is slower.
-PNG_EXTRAS = (b"eXIf", b"iTXt", b"Raw profile type", b"tRNS", b"acTL")
+PNG_EXTRAS = (b"eXIf", b"iTXt", b"zTXt", b"tRNS", b"acTL")
+# How a text begins that holds an orientation.
+PROFILE = b"Raw profile type"
 # The faster PNG decoder inflates all that follows the last row, too, and can't be stopped:
 # a thousand times this at most. A BreakHis field has less than this before compression.
 FAST_PNG_BYTES = 1_000_000
@@ -233,7 +235,7 @@ def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:
     if image.format != "PNG" or image.mode != "RGB" or len(data) > FAST_PNG_BYTES:
         return None
     # The 25th byte is the depth of a channel. Of 16 bits Pillow drops 8.
-    if data[24] != 8 or any(extra in data for extra in PNG_EXTRAS):
+    if data[24] != 8 or _has_extras(data):
         return None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     try:
@@ -242,6 +244,16 @@ def _plain_png(data: bytes, image: Image.Image) -> np.ndarray | None:
         # It keeps a reference to the array for ever, so the memory is taken from the array.
         pixels.resize(0, refcheck=False)
         return None
+
+
+def _has_extras(png: bytes) -> bool:
+    at = 8  # after the signature, chunks: length, kind, content, checksum
+    while at < len(png):
+        length, kind = int.from_bytes(png[at : at + 4]), png[at + 4 : at + 8]
+        if kind in PNG_EXTRAS or (kind == b"tEXt" and png.startswith(PROFILE, at + 8)):
+            return True
+        at += 12 + length
+    return False
 
 
 def _expect_native_order(image: ImageFile.ImageFile) -> None:
