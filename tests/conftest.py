@@ -92,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--screenshots", default="tests/screenshots", help="folder for pictures of the page"
     )
     parser.addoption("--faults", help="file for the table of the fault tests")
-    parser.addoption("--chaos", type=float, default=1, help="minutes of everything at once")
+    parser.addoption("--chaos", type=float, default=0.5, help="minutes of everything at once")
     parser.addoption("--chaos-report", help="file for what came of it")
     parser.addoption("--fuzz-inputs", type=int, default=3000, help="damaged images in process")
     parser.addoption("--fuzz-requests", type=int, default=300, help="odd requests over HTTP")

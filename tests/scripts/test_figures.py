@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from handler.decision import DecisionRule
+from scripts.errors import DataSetError
 from scripts.evaluation.figures import (
     area_under_roc,
     by_tumour_type,
@@ -125,6 +126,12 @@ def test_calibration_finds_the_sigmoid_that_made_the_classes():
     assert rule.intercept == pytest.approx(0.5 - np.log(share / (1 - share)), abs=0.15)
     edge = np.log((1 - TOLERATED_RISK) / TOLERATED_RISK)
     assert rule.slope * rule.abstain[1] + rule.intercept == pytest.approx(edge)
+
+
+@pytest.mark.parametrize("sense", [0, -1])
+def test_decisions_that_say_nothing_or_the_contrary_give_no_probability(judged, sense):
+    with pytest.raises(DataSetError, match="Check the labels"):
+        decision_rule(judged_of(sense * judged.decisions, judged.malignant, judged.patients))
 
 
 def test_types_are_measured_one_by_one():

@@ -19,7 +19,7 @@ from serve.settings import Settings
 from serve.tokens import Tokens
 from tests.conftest import ROOT, environment, rewrite_archive, running
 
-CONNECTIONS = 16
+CONNECTIONS = 8
 SERVED = json.loads((MODEL_STORE / "manifest.json").read_text())["version"]
 
 
@@ -119,7 +119,7 @@ class Load:
 
 @contextmanager
 def under_load(settings: Settings, image: bytes, version: str) -> Iterator[Load]:
-    """Send images from 16 connections, and let each wait for its last answer at the end."""
+    """Send images from several connections, and let each wait for its last answer at the end."""
     load, over = Load(version), threading.Event()
     tokens = Tokens(settings.key_file, settings.management_url)
 
