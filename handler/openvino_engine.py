@@ -53,16 +53,19 @@ class OpenVinoEngine:
 
         self._together.set_callback(keep)
         waiting = None
-        for field in fields:
-            if waiting is not None:
+        try:
+            for field in fields:
+                if waiting is not None:
+                    self._together.start_async(waiting, len(answers) - 1)
+                answers.append(None)  # type: ignore[arg-type]
+                waiting = field[None]
+            # One image that is left over would keep one thread busy and the others idle.
+            left_over = len(answers) % self._threads == 1
+            if not left_over:
                 self._together.start_async(waiting, len(answers) - 1)
-            answers.append(None)  # type: ignore[arg-type]
-            waiting = field[None]
-        # One image that is left over would keep one thread busy and the others idle.
-        left_over = len(answers) % self._threads == 1
-        if not left_over:
-            self._together.start_async(waiting, len(answers) - 1)
-        self._together.wait_all()
+        finally:
+            # Also if a field could not be made: no answer may come during the next call.
+            self._together.wait_all()
         if left_over:
             self._alone.infer(waiting)
             keep(self._alone, len(answers) - 1)

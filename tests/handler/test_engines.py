@@ -116,6 +116,21 @@ def test_the_first_convolution_uses_integers_only_where_they_do_not_overflow(
     assert 0 < differences(seen.textures, expected.textures).max() < FEATURE_TOLERANCE
 
 
+def test_a_pass_that_breaks_off_leaves_nothing_to_the_next():
+    model, fields = Model.open(MODEL_STORE, engine="openvino-fp32", threads=2), drawn()
+    inputs = [model.prepare(field).seen for field in fields]
+
+    def broken():
+        yield from inputs[:5]
+        raise MemoryError
+
+    expected = model.engine.extract(inputs[5:9]).vectors
+    for _ in range(5):
+        with pytest.raises(MemoryError):
+            model.engine.extract(broken())
+        assert np.array_equal(model.engine.extract(inputs[5:9]).vectors, expected)
+
+
 def test_openvino_in_single_precision_is_the_reference():
     fields = drawn()[:6]
     expected, seen = (extract(fields, engine) for engine in ("torch-fp32", "openvino-fp32"))
