@@ -216,27 +216,27 @@ class Model:
         taken: list[Prepared] = []
         measures: list[Future[TissueMeasures]] = []
 
-        def seen() -> Iterator[np.ndarray]:
+        def inputs() -> Iterator[np.ndarray]:
             for each in prepared:
                 taken.append(each)
                 measures.append(self._pool.submit(measure, each.seen))
                 yield each.seen
 
-        inputs = seen()
-        first = next(inputs, None)
+        coming = inputs()
+        first = next(coming, None)
         if first is None:
             return []
-        vectors, maps, textures = self.engine.extract(chain([first], inputs))
+        vectors, maps, textures = self.engine.extract(chain([first], coming))
         decisions = self._svm.decision_function(vectors)
         checks = [
             check(
-                seen.result(),
+                measured.result(),
                 likeness,
                 _aspect_ratio(each.field),
                 self.tissue_limits,
                 self.training_field,
             )
-            for seen, likeness, each in zip(
+            for measured, likeness, each in zip(
                 measures, self.likenesses(vectors, textures, scale_is_known), taken, strict=True
             )
         ]

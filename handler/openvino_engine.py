@@ -1,18 +1,14 @@
 """The fast engine for CPUs: OpenVINO, in single precision or with 8-bit integers."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import openvino as ov
 
 from handler.features import Features
-from handler.openvino_graph import trunk_graph
+from handler.openvino_graph import brightest_sum, trunk_graph
 from handler.weights import Weights
-
-# What Linux lists; OpenVINO tells only that a CPU can compute with 8-bit integers, as all can.
-CPU_INFO = Path("/proc/cpuinfo")
-VNNI = {"avx512_vnni", "avx_vnni"}
 
 
 class OpenVinoEngine:
@@ -40,7 +36,7 @@ class OpenVinoEngine:
         maxima: list[float] | None = None,
     ) -> None:
         self.name = "openvino-fp32" if maxima is None else "openvino-int8"
-        model = trunk_graph(weights, size, maxima, vnni=has_vnni())
+        model = trunk_graph(weights, size, maxima, no_overflow=has_no_overflow())
         self._threads = threads
         # With one thread it would be the same as those below.
         if threads > 1:
@@ -57,16 +53,19 @@ class OpenVinoEngine:
 
         self._together.set_callback(keep)
         waiting = None
-        for field in fields:
-            if waiting is not None:
+        try:
+            for field in fields:
+                if waiting is not None:
+                    self._together.start_async(waiting, len(answers) - 1)
+                answers.append(None)  # type: ignore[arg-type]
+                waiting = field[None]
+            # One image that is left over would keep one thread busy and the others idle.
+            left_over = len(answers) % self._threads == 1
+            if not left_over:
                 self._together.start_async(waiting, len(answers) - 1)
-            answers.append(None)  # type: ignore[arg-type]
-            waiting = field[None]
-        # One image that is left over would keep one thread busy and the others idle.
-        left_over = len(answers) % self._threads == 1
-        if not left_over:
-            self._together.start_async(waiting, len(answers) - 1)
-        self._together.wait_all()
+        finally:
+            # Also if a field could not be made: no answer may come during the next call.
+            self._together.wait_all()
         if left_over:
             self._alone.infer(waiting)
             keep(self._alone, len(answers) - 1)
@@ -85,6 +84,12 @@ def _compile(model: ov.Model, threads: int, streams: int) -> ov.CompiledModel:
     return ov.Core().compile_model(model, "CPU", options)
 
 
-def has_vnni() -> bool:
-    """Tell whether the CPU is known to have VNNI: sums of 8-bit products without overflow."""
-    return CPU_INFO.exists() and not VNNI.isdisjoint(CPU_INFO.read_text("utf-8").split())
+@cache
+def has_no_overflow() -> bool:
+    """Tell by trying whether OpenVINO adds products of 8-bit integers without overflow here.
+
+    It does with VNNI, if the CPU has that and OpenVINO is not told to leave it alone.
+    """
+    compiled = ov.Core().compile_model(brightest_sum(), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    white = np.full(compiled.input().shape, 255, np.uint8)
+    return bool(np.allclose(compiled(white)[0], 1, atol=0.02))

@@ -23,7 +23,7 @@ def trunk_graph(
     size: tuple[int, int],
     maxima: list[float] | None = None,
     *,
-    vnni: bool = False,
+    no_overflow: bool = False,
 ) -> ov.Model:
     """Build the graph for one image.
 
@@ -35,9 +35,9 @@ def trunk_graph(
     maxima : list of float, optional
         Highest value of what goes into each 3x3 convolution, in the network's order: with
         them the convolutions use 8-bit integers.
-    vnni : bool
-        Whether the CPU adds products of 8-bit integers without overflow: without, the first
-        convolution stays in floating point, because those of bright pixels overflow 16 bits.
+    no_overflow : bool
+        Whether sums of products of 8-bit integers come out right, see `brightest_sum`: if not,
+        the first convolution stays in floating point.
 
     Returns
     -------
@@ -51,16 +51,33 @@ def trunk_graph(
         The weights are not those of a ResNet18.
     """
     try:
-        return _Graph(weights, maxima, vnni).build(size)
+        return _Graph(weights, maxima, no_overflow).build(size)
     except (KeyError, ValueError) as error:
         raise BadModel(NOT_OURS.format(error)) from error
 
 
+def brightest_sum() -> ov.Model:
+    """Build a graph that adds the largest products a first convolution can have.
+
+    Without VNNI, CPUs add two products of 8-bit integers in 16 bits, and these overflow.
+
+    Returns
+    -------
+    ov.Model
+        Takes uint8 of shape (1, 3, 3, 16), all 255; gives 1, or less where sums overflow.
+    """
+    channels = 16
+    middle = np.full((1, channels, 1, 1), 128, np.float32)
+    pixels = ops.parameter([1, 3, 3, channels], np.uint8)
+    kernel = np.full((channels, channels, 1, 1), 255 / 127 / channels, np.float32)
+    return ov.Model([_convolution(_integers(pixels, middle), _whole(kernel), 1)], [pixels])
+
+
 class _Graph:
-    def __init__(self, weights: Weights, maxima: list[float] | None, vnni: bool) -> None:
+    def __init__(self, weights: Weights, maxima: list[float] | None, no_overflow: bool) -> None:
         self._weights = weights
         self._quantised = maxima is not None
-        self._first_quantised = self._quantised and vnni
+        self._first_quantised = self._quantised and no_overflow
         self._maxima = iter(maxima or ())
 
     def build(self, size: tuple[int, int]) -> ov.Model:
@@ -86,9 +103,7 @@ class _Graph:
         # padding, which is then half a grey level off at most.
         zero = np.round(255 * mean) if self._first_quantised else 255 * mean
         bias = bias + (kernel * (zero / 255 - mean)).sum(axis=(1, 2, 3)).reshape(1, -1, 1, 1)
-        x = ops.transpose(ops.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
-        # Only in this form, with a factor last, does OpenVINO see that these are integers.
-        x = ops.multiply(x - zero, np.float32(1 / 255))
+        x = _integers(pixels, zero)
         return self._convolution(x, kernel, bias, 2, quantised=self._first_quantised)
 
     def _block(self, x: ov.Node, name: str, stride: int) -> ov.Node:
@@ -118,14 +133,8 @@ class _Graph:
     def _convolution(
         self, x: ov.Node, kernel: np.ndarray, bias: np.ndarray, stride: int, *, quantised: bool
     ) -> ov.Node:
-        padding = [kernel.shape[2] // 2] * 2
-        weights = ops.constant(kernel)
-        if quantised:
-            limit = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
-            # A channel may be all zeros.
-            limit = np.maximum(limit, np.finfo(np.float32).tiny)
-            weights = ops.fake_quantize(weights, -limit, limit, -limit, limit, WEIGHT_LEVELS)
-        return ops.convolution(x, weights, [stride] * 2, padding, padding, [1, 1]) + bias
+        weights = _whole(kernel) if quantised else ops.constant(kernel)
+        return _convolution(x, weights, stride) + bias
 
     def _rounded(self, x: ov.Node) -> ov.Node:
         """Round what goes into a convolution; none comes after the last."""
@@ -134,3 +143,21 @@ class _Graph:
             return x
         low, high = np.float32(0), np.float32(highest)
         return ops.fake_quantize(x, low, high, low, high, ACTIVATION_LEVELS)
+
+
+def _integers(pixels: ov.Node, zero: np.ndarray) -> ov.Node:
+    x = ops.transpose(ops.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
+    # Only in this form, with a factor last, does OpenVINO see that these are integers.
+    return ops.multiply(x - zero, np.float32(1 / 255))
+
+
+def _whole(kernel: np.ndarray) -> ov.Node:
+    limit = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
+    # A channel may be all zeros.
+    limit = np.maximum(limit, np.finfo(np.float32).tiny)
+    return ops.fake_quantize(ops.constant(kernel), -limit, limit, -limit, limit, WEIGHT_LEVELS)
+
+
+def _convolution(x: ov.Node, kernel: ov.Node, stride: int) -> ov.Node:
+    padding = [kernel.shape[2] // 2] * 2
+    return ops.convolution(x, kernel, [stride] * 2, padding, padding, [1, 1])

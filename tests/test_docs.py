@@ -194,6 +194,5 @@ def test_the_figures_of_the_readme_are_the_measured_ones():
         for run in cost["runs"]
         if (run["engine"], run["images"], run["workers"]) == ("local", 10_000, 2)
     )
-    assert rows["`breakhis score`, 2 cores, 10,000 images"] == (
-        f"{run['images'] / run['seconds']:.1f} images a second"
-    )
+    (scored,) = (measured for what, measured in rows.items() if "`breakhis score`" in what)
+    assert scored == f"{run['images'] / run['seconds']:.1f} images a second"

@@ -16,7 +16,7 @@ from handler.errors import BadModel, UnknownEngine
 from handler.features import Features
 from handler.images import Field, read_field, resize
 from handler.model import Include, Model
-from handler.openvino_engine import OpenVinoEngine, has_vnni
+from handler.openvino_engine import OpenVinoEngine, has_no_overflow
 from handler.openvino_graph import trunk_graph
 from handler.prediction import Prediction
 from handler.weights import Weights
@@ -86,19 +86,21 @@ def test_8_bit_integers_change_nothing_outside_the_margin(tissue):
         assert [w.code for w in one.warnings] == [w.code for w in other.warnings]
 
 
-@pytest.mark.parametrize("vnni", [False, True])
-def test_the_first_convolution_uses_integers_only_where_they_do_not_overflow(vnni, monkeypatch):
+@pytest.mark.parametrize("no_overflow", [False, True])
+def test_the_first_convolution_uses_integers_only_where_they_do_not_overflow(
+    no_overflow, monkeypatch
+):
     """With integers on a CPU without VNNI the features would be wrong, so only a CPU can tell."""
-    if vnni and not has_vnni():
-        pytest.skip("this CPU has no VNNI")
-    monkeypatch.setattr("handler.openvino_engine.has_vnni", lambda: vnni)
+    if no_overflow and not has_no_overflow():
+        pytest.skip("no VNNI here")
+    monkeypatch.setattr("handler.openvino_engine.has_no_overflow", lambda: no_overflow)
     model, fields = open_model("torch-fp32"), drawn()
     inputs = np.stack([resize(field.pixels, *model.size) for field in fields])
     weights = Weights.read((MODEL_STORE / "weights.safetensors").read_bytes(), MEAN, STD)
     maxima = model.manifest["activation_maxima"]
     engine = OpenVinoEngine(weights, model.size, 1, maxima)
     compiled = ov.compile_model(
-        trunk_graph(weights, model.size, maxima, vnni=vnni),
+        trunk_graph(weights, model.size, maxima, no_overflow=no_overflow),
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},
     )
@@ -108,10 +110,25 @@ def test_the_first_convolution_uses_integers_only_where_they_do_not_overflow(vnn
         if op.get_rt_info()["layerType"].astype(str) == "Convolution"
     ]
     assert len(convolutions) == 20
-    assert convolutions.count("f32") == (not vnni)
+    assert convolutions.count("f32") == (not no_overflow)
     expected, seen = model.engine.extract(inputs), engine.extract(inputs)
     assert 0 < differences(seen.vectors, expected.vectors).max() < FEATURE_TOLERANCE
     assert 0 < differences(seen.textures, expected.textures).max() < FEATURE_TOLERANCE
+
+
+def test_a_pass_that_breaks_off_leaves_nothing_to_the_next():
+    model, fields = Model.open(MODEL_STORE, engine="openvino-fp32", threads=2), drawn()
+    inputs = [model.prepare(field).seen for field in fields]
+
+    def broken():
+        yield from inputs[:5]
+        raise MemoryError
+
+    expected = model.engine.extract(inputs[5:9]).vectors
+    for _ in range(5):
+        with pytest.raises(MemoryError):
+            model.engine.extract(broken())
+        assert np.array_equal(model.engine.extract(inputs[5:9]).vectors, expected)
 
 
 def test_openvino_in_single_precision_is_the_reference():
