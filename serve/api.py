@@ -17,7 +17,8 @@ from serve.errors import (
 from serve.tokens import Kind, TokenSource
 
 # What a worker judges can be asked for again: when the worker has ended, TorchServe answers all
-# that it had in hand with 500, or 507 where it was killed, and starts it again.
+# that it had sent to it with 500, or 507 where it was killed, and starts it again. What it was
+# gathering for the next batch at that moment it answers never.
 JUDGING = ("/predictions/", "/explanations/")
 WORKER_TROUBLE = [500, 503, 507]
 
@@ -36,7 +37,8 @@ class Api:
         Seconds to wait for a connection, and for each answer.
     attempts : int
         How often a request is sent while TorchServe answers that it is busy, or that
-        the worker has ended. The wait doubles from half a second on.
+        the worker has ended. The wait doubles from half a second on. An image that has no
+        answer at all is sent once more.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class Api:
         self._session = requests.Session()
         # Neither a proxy nor a netrc file of the environment may come in between.
         self._session.trust_env = False
-        for prefix, statuses in ((url, [503]), *((url + path, WORKER_TROUBLE) for path in JUDGING)):
+        judging = [(url + path, WORKER_TROUBLE, 1) for path in JUDGING]
+        for prefix, statuses, unanswered in ((url, [503], 0), *judging):
             retry = Retry(
                 total=None,
                 connect=0,
-                read=0,
+                read=unanswered,
                 redirect=0,
                 other=0,
                 status=attempts - 1,

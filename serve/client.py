@@ -31,13 +31,14 @@ class Client:
         Base address of the inference API.
     tokens : TokenSource
     timeout : float
-        Seconds to wait for a connection, and for each answer.
+        Seconds to wait for a connection, and for each answer: longer than a request takes, and
+        half as long as TorchServe needs to notice that a worker is stuck, and to start another.
     version : str, optional
         Version of the model to ask; the default version if not given.
     """
 
     def __init__(
-        self, url: str, tokens: TokenSource, timeout: float = 150, version: str | None = None
+        self, url: str, tokens: TokenSource, timeout: float = 90, version: str | None = None
     ) -> None:
         self._api = Api(url, tokens, "inference", timeout)
         self._model = f"{MODEL_NAME}/{version}" if version else MODEL_NAME

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -19,6 +20,9 @@ from serve.settings import ROOT, Settings
 from serve.supervisor import arguments, end, group
 
 START_SECONDS = 180
+
+# What is noted of what runs.
+STATE = {"pid", "started", "addresses"}
 
 # A Unix socket's path holds 107 bytes, and "/.ts.sock.9000" takes 14 of them.
 MAX_RUN_DIR = 107 - len(f"/{SCRATCH}/.ts.sock.9000")
@@ -88,7 +92,7 @@ class TorchServe:
         BadSetting
             It has others.
         """
-        running = json.loads(self._state_file.read_text("utf-8"))["addresses"]
+        running = self._state()["addresses"]
         if running != self._addresses:
             raise BadSetting(
                 f"Another TorchServe runs in {self.settings.run_dir}, at {running[0]}. For a "
@@ -122,22 +126,27 @@ class TorchServe:
     def process(self) -> psutil.Process | None:
         """Return the running supervisor, or None."""
         try:
-            pid, started = self._state()
-            process = psutil.Process(pid)
+            state = self._state()
+            process = psutil.Process(state["pid"])
             # A process id may have been given to another program since.
-            same = _started(process) == started
+            same = _started(process) == state["started"]
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
 
-    def _state(self) -> tuple[int, float]:
-        state = json.loads(self._state_file.read_text("utf-8"))
-        return state["pid"], state["started"]
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._state_file.read_text("utf-8"))
+        if state.keys() >= STATE:
+            return state
+        raise BadSetting(
+            f"{self._state_file} was written by another version of this program. Stop what that "
+            f"started, with its own breakhis stop or kill {state.get('pid')}, and delete the file."
+        )
 
     def _family(self) -> list[psutil.Process]:
         """Return the supervisor and all under it, or what is left when it was killed."""
         try:
-            members = group(self._state()[0])
+            members = group(self._state()["pid"])
         except FileNotFoundError:
             return []
         supervisor = self.process()

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +16,16 @@ from pathlib import Path
 import pytest
 import requests
 
+from serve.client import Client
 from serve.drawn_tissue import draw_field, encode
 from serve.errors import ServeError
 from serve.management import Management
 from serve.ports import HOST
-from serve.tokens import RENEW_BEFORE, Tokens
+from serve.tokens import RENEW_BEFORE, Tokens, tokens_for
 from serve.torchserve import TorchServe
 from tests.clock import Clock
-from tests.conftest import ROOT, running, wait_until, worker_of
-from tests.faults.conftest import OK, Load, front_end
+from tests.conftest import ROOT, rewrite_archive, running, wait_until, worker_of
+from tests.faults.conftest import OK, WORKER_ENDED, Load, front_end
 
 IMAGE = encode(draw_field(2), "JPEG")
 
@@ -54,9 +57,33 @@ def test_worker_killed(endangered, record):
         before.kill()
         load.wait_for_success(cause)
     seen = record("worker killed", "SIGKILL", load, cause)
-    assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
+    assert set(seen) <= WORKER_ENDED
     assert {o.what for o in load.clients} == {OK}
     assert worker_of(endangered) != before
+
+
+def test_request_that_torchserve_forgot_is_sent_again(archive, tmp_path):
+    """It forgets what it gathers for a batch while the worker ends: here, for two seconds."""
+    delay = re.compile(rb"maxBatchDelay: \d+")
+    rewrite_archive(
+        archive,
+        tmp_path / archive.name,
+        "model-config.yaml",
+        lambda config: delay.sub(b"maxBatchDelay: 2000", config),
+    )
+    with running(model_store=tmp_path) as settings, ThreadPoolExecutor() as pool:
+
+        def received() -> float:
+            metrics = requests.get(f"{settings.metrics_url}/metrics", timeout=10).text
+            counts = re.findall(r"^ts_inference_requests_total.* (\S+)$", metrics, re.MULTILINE)
+            return sum(map(float, counts))
+
+        client = Client(settings.inference_url, tokens_for(settings), timeout=15)
+        answer = pool.submit(client.predict, IMAGE)
+        wait_until(lambda: received() == 1)
+        worker_of(settings).kill()
+        assert answer.result().verdict
+        assert received() == 2
 
 
 def test_worker_stuck(endangered, record):
@@ -65,7 +92,7 @@ def test_worker_stuck(endangered, record):
         worker_of(endangered).suspend()
         load.wait_for_success(cause)
     seen = record("worker stuck", "SIGSTOP", load, cause)
-    assert set(seen) <= {OK, "500 Worker died.", "507 Worker died."}
+    assert set(seen) <= WORKER_ENDED
     assert {o.what for o in load.clients} == {OK}
 
 

@@ -281,6 +281,16 @@ def test_a_missing_archive_is_named(fresh_settings, tmp_path):
         TorchServe(replace(fresh_settings, model_store=tmp_path)).start()
 
 
+@pytest.mark.parametrize("action", ["serve", "stop", "status"])
+def test_what_another_version_has_started_is_left_to_that(fresh_settings, action):
+    """Of the file in which it notes that, older ones had less."""
+    (fresh_settings.run_dir / "process.json").write_text('{"pid": 4321}')
+    done = run(fresh_settings, action)
+    assert done.returncode == 1
+    assert "kill 4321" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_damaged_archive_is_named_and_nothing_stays(archive, fresh_settings, tmp_path):
     (tmp_path / archive.name).write_bytes(archive.read_bytes()[:100_000])
     with pytest.raises(StartFailed, match=r"could not load breakhis\.mar"):
