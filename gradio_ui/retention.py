@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from gradio import route_utils
+from gradio import Blocks, route_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradio_ui.uploads import UploadedFile
@@ -34,6 +34,15 @@ class _Part(route_utils.GradioUploadFile):
         shutil.rmtree(path.parent / self.sha.hexdigest(), ignore_errors=True)
 
 
+_delete_created = route_utils.delete_files_created_by_app
+
+
+def _delete_old(blocks: Blocks, age: int | None) -> None:
+    # It stumbles over a file that comes in meanwhile, and Gradio would never call it again.
+    with suppress(RuntimeError):
+        _delete_created(blocks, age)
+
+
 _parts: ContextVar[list[_Part]] = ContextVar("parts")
 
 
@@ -50,6 +59,7 @@ class OwnFolders:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         route_utils.GradioUploadFile = _Part  # type: ignore[misc]
+        route_utils.delete_files_created_by_app = _delete_old
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""

@@ -25,7 +25,7 @@ from scripts.benchmarking.services import resident_mb
 from serve import deploy
 from serve.archive import build
 from serve.client import Client
-from serve.errors import ImageRefused, ServeError
+from serve.errors import RequestRefused, ServeError
 from serve.management import Management
 from serve.restart import ServedArchive
 from serve.settings import MODEL_STORE, Settings
@@ -39,7 +39,7 @@ KILL_SECONDS, DEPLOY_SECONDS = 120, 180
 FRONT_END_KILLS = 2
 # Of so many files one is hostile.
 HOSTILE = 10
-REFUSED = "refused"
+REFUSED, REFUSALS = "refused", (400, 413, 415)
 VISITORS = 2
 SAMPLE_SECONDS = 5
 
@@ -79,7 +79,8 @@ class Chaos(Load):
             return self.send(self.image)
         what = self.send(hostile)
         # What was damaged a little may be read still.
-        return REFUSED if what[:3] in ("400", "413", "415") or what == "wrong answer" else what
+        refused = what[:3] in map(str, REFUSALS)
+        return REFUSED if refused or what == "wrong answer" else what
 
     def _send_by_client(self) -> str:
         hostile = self._hostile()
@@ -88,9 +89,10 @@ class Chaos(Load):
         while time.monotonic() < deadline:
             try:
                 answer = client.predict(self.image if hostile is None else hostile)
-            except ImageRefused as error:
-                return REFUSED if hostile is not None else f"wrong answer: {error}"
-            except ServeError:
+            except ServeError as error:
+                # Of a file that begins as JSON does, the request is refused and not the image.
+                if isinstance(error, RequestRefused) and error.code in REFUSALS:
+                    return REFUSED if hostile is not None else f"wrong answer: {error}"
                 time.sleep(2)  # "wait some seconds, send again"
                 continue
             if hostile is not None:

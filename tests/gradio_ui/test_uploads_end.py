@@ -1,8 +1,14 @@
 """Uploads end with the request that uses them, whatever the visitor does."""
 
+import asyncio
 import re
+from collections.abc import Iterator
+
+import gradio as gr
+from gradio import route_utils
 
 from gradio_ui.example_fields import draw
+from gradio_ui.retention import OwnFolders
 from serve.drawn_slides import write_slide
 from serve.drawn_tissue import encode
 from tests.conftest import wait_until, worker_of
@@ -100,3 +106,33 @@ def test_a_run_that_is_cancelled_before_it_began_leaves_no_upload(visit, service
     first.page.get_by_text("Fields of the slide").wait_for()
     for visitor in (first, second):
         visitor.leave()
+
+
+class Growing(set[str]):
+    """Takes another file in as it is walked through for the first time."""
+
+    grown = False
+
+    def __iter__(self) -> Iterator[str]:
+        for each in super().__iter__():
+            yield each
+            if not self.grown:
+                self.grown = True
+                self.add("another")
+
+
+def test_files_are_deleted_by_age_also_after_one_came_in_meanwhile(tmp_path):
+    left = tmp_path / "left.png"
+    left.touch()
+    page = gr.Blocks()
+    OwnFolders(page.app)
+    page.temp_file_sets = [Growing([str(left), str(tmp_path / "gone.png")])]
+
+    async def run() -> None:
+        task = asyncio.create_task(route_utils.delete_files_on_schedule(page.app, 0, -1))
+        while left.exists() and not task.done():
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(run())
+    assert not left.exists()
