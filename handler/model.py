@@ -151,7 +151,7 @@ class Model:
                 threads=threads,
             ),
             Svm.from_pickle(svm),
-            load(references)["vectors"].astype(np.float32),
+            load(references)["vectors"].astype(np.float64),
             magnification=MagnificationClassifier.read(magnification),
             evaluation=evaluation,
             card=read_file(folder / CARD).decode("utf-8"),
@@ -240,23 +240,21 @@ class Model:
                 measures, self.likenesses(vectors, textures, scale_is_known), taken, strict=True
             )
         ]
-        explained = self._pool.map(self._explain, taken, vectors, maps)
-        copies = self._pool.map(_copy, taken)
+        extras = map(self._extras, taken, vectors, maps)
+        if any(any(each.include) for each in taken):
+            extras = self._pool.map(self._extras, taken, vectors, maps)
         return [
             Prediction(
                 label=self._rule.label(decision),
                 probability=self._rule.probability(decision),
                 verdict=self._verdict(decision, tissue),
                 decision=decision,
-                warnings=field.warnings + tissue.warnings,
+                warnings=each.field.warnings + tissue.warnings,
                 model=self.identity,
-                features=vector if include.features else None,
-                heatmap=heatmap,
-                field=copy,
-                attribution=attribution,
+                **extra,
             )
-            for (field, _, include), tissue, vector, decision, (heatmap, attribution), copy in zip(
-                taken, checks, vectors, decisions.tolist(), explained, copies, strict=True
+            for each, tissue, decision, extra in zip(
+                taken, checks, decisions.tolist(), extras, strict=True
             )
         ]
 
@@ -271,16 +269,23 @@ class Model:
         )
         return [Likeness(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
-    def _explain(
+    def _extras(
         self, prepared: Prepared, vector: np.ndarray, feature_map: np.ndarray
-    ) -> tuple[bytes | None, Attribution | None]:
+    ) -> dict[str, Any]:
         field, _, include = prepared
-        if not (include.heatmap or include.attribution):
-            return None, None
-        places, scale = self._attribution(field, vector, feature_map), self.manifest[HEATMAP_SCALE]
-        heatmap = overlay(field.picture, places, scale) if include.heatmap else None
-        numbers = Attribution(places, self._svm.base, scale) if include.attribution else None
-        return heatmap, numbers
+        extras: dict[str, Any] = {}
+        if include.features:
+            extras["features"] = vector
+        if include.field:
+            extras["field"] = field.to_jpeg()
+        if include.heatmap or include.attribution:
+            places = self._attribution(field, vector, feature_map)
+            scale = self.manifest[HEATMAP_SCALE]
+            if include.heatmap:
+                extras["heatmap"] = overlay(field.picture, places, scale)
+            if include.attribution:
+                extras["attribution"] = Attribution(places, self._svm.base, scale)
+        return extras
 
     def attribute(self, field: Field) -> tuple[np.ndarray, float]:
         """Tell what each place of a field adds to its decision.
@@ -303,10 +308,6 @@ class Model:
         if not tissue.in_distribution:
             return "rejected"
         return self._rule.verdict(decision)
-
-
-def _copy(prepared: Prepared) -> bytes | None:
-    return prepared.field.to_jpeg() if prepared.include.field else None
 
 
 def _aspect_ratio(field: Field) -> float:

@@ -128,12 +128,14 @@ class Svm:
 
 def squared_distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Square the distances of n features from m others: float64 of shape (n, m)."""
-    a, b = (features.astype(np.float64) for features in (vectors, others))
+    a, b = (features.astype(np.float64, copy=False) for features in (vectors, others))
     # Multiplied out: the differences themselves would be n x m x 512 numbers. (SciPy does it in
-    # place, but takes half a second to import.) A matrix product would round a feature otherwise
-    # alone than among others, and an answer must not depend on its batch.
-    product = np.einsum("nf,mf->nm", a, b)
-    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * product
+    # place, but takes half a second to import.) One product for each of the n, since a product of
+    # all would round a feature otherwise alone than among others, and an answer must not depend on
+    # its batch.
+    product = (a[:, None] @ b.T)[:, 0]
+    lengths = [np.einsum("nf,nf->n", features, features) for features in (a, b)]
+    squared = lengths[0][:, None] + lengths[1] - 2 * product
     return np.maximum(squared, 0)
 
 
