@@ -240,9 +240,8 @@ class Model:
                 measures, self.likenesses(vectors, textures, scale_is_known), taken, strict=True
             )
         ]
-        extras = map(self._extras, taken, vectors, maps)
-        if any(any(each.include) for each in taken):
-            extras = self._pool.map(self._extras, taken, vectors, maps)
+        asked = any(any(each.include) for each in taken)
+        extras = (self._pool.map if asked else map)(self._extras, taken, vectors, maps)
         return [
             Prediction(
                 label=self._rule.label(decision),
