@@ -25,9 +25,8 @@ JAVA_OPTIONS = (
     # for which half of the space of those is kept.
     "-Xms96m -Xmx1g -Xmn64m -XX:SurvivorRatio=2 -XX:MinHeapFreeRatio=10 -XX:MaxHeapFreeRatio=30 "
     "-XX:+ExitOnOutOfMemoryError "
-    # The cores are for the model: one thread collects garbage, and the second compiler, whose code
-    # is not faster at passing bytes on, stays away.
-    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+    # The cores are for the model, so the garbage collector gets no threads of its own.
+    "-XX:+UseSerialGC "
     # Java's own counters would lie in the system's temporary folder.
     "-XX:-UsePerfData"
 )
